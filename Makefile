@@ -1,0 +1,63 @@
+# Two commands matter: `make up` runs the product, `make test` checks it. Both set up what they need.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+UV_VERSION := 0.13.9
+UV     := $(BIN)/uv
+
+.DEFAULT_GOAL := help
+.PHONY: help up test unit lint types bench lock clean notebooks screenshots
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "BetterStack Workbench needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing (Debian: apt-get install python3-venv)"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+# Dev holds everything that runtime holds, so whoever tests does not install twice.
+$(VENV)/.runtime: $(VENV)/.uv requirements.lock pyproject.toml
+	@test -e $(VENV)/.dev || $(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@test ! -e $(VENV)/.dev || $(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.uv requirements-dev.lock pyproject.toml
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@ $(VENV)/.runtime
+
+up: $(VENV)/.runtime  ## set up and run everything; ARGS="--port 8600 --data-dir DIR" is passed on
+	@exec $(BIN)/betterstack up $(ARGS)
+
+test: $(VENV)/.dev  ## set up and run every check
+	@sh .ci/system-packages
+	@$(MAKE) --no-print-directory lint types
+	@$(BIN)/python -m pytest $(ARGS)
+
+unit: $(VENV)/.dev  ## the pure tests, in seconds
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+lint: $(VENV)/.dev  ## ruff and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
+
+types: $(VENV)/.dev  ## mypy, strict
+	@$(BIN)/mypy
+
+bench: $(VENV)/.dev  ## every benchmark; each prints one JSON object with its bars
+	@for bench in tests/bench/[a-z]*.py; do echo "$$bench"; $(BIN)/python $$bench --json || exit 1; done
+
+notebooks: $(VENV)/.dev  ## execute the notebooks against the running workbench
+	@for nb in notebooks/*.py; do $(BIN)/jupytext --to ipynb --execute --output build/$$(basename $$nb .py).ipynb $$nb || exit 1; done
+
+lock: $(VENV)/.uv  ## resolve the versions anew
+	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml -o requirements.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:  ## remove what was built; data stays
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
