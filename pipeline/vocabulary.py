@@ -210,6 +210,7 @@ class Revision(Struct, frozen=True):
     active: bool
     interval_s: int
     spec: Spec | None = None
+    network: Network = Network()
 
 
 class Region(Struct, frozen=True):
@@ -237,10 +238,12 @@ class Site(Struct, frozen=True):
     method: str
     headers: dict[str, str]
     expect: dict[str, Any]
+    max_redirects: int
     tags: list[str]
     regions: list[str] | None
     paused: bool
     created_at: datetime
+    updated_at: datetime
 
 
 class Transition(Struct, frozen=True):

@@ -1,0 +1,227 @@
+"""What people declare: sites and regions, from a form, the API or a file, judged field by field.
+
+One definition serves all three, and its JSON Schema is published (`betterstack apply --schema`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pipeline.errors import InvalidInputError, Problem
+
+SCHEMES = ("http", "https")
+KEY_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+LONGEST_URL = 2_000  # what every server and browser still accepts
+TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110: names of headers
+STATUS_RANGE = re.compile(r"^([1-5]\d\d)(?:-([1-5]\d\d))?$")
+
+
+def judge_url(url: str) -> str:
+    """The URL as given, when a probe can take it; ValueError with advice otherwise."""
+    url = url.strip()
+    if re.search(r"[\s\x00-\x1f]", url):
+        raise ValueError("a URL has no spaces in it; write %20 for one")
+    if "://" not in url:
+        raise ValueError(f"the scheme is missing: write https://{url} or http://{url}")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"this is not a URL: {error}") from None
+    if parts.scheme not in SCHEMES:
+        raise ValueError(f"the scheme {parts.scheme!r} cannot be probed yet: use http or https")
+    if not host:
+        raise ValueError("the host is missing: write it after the two slashes")
+    if port == 0:
+        raise ValueError("port 0 cannot be connected to")
+    if parts.username or parts.password:
+        raise ValueError("leave user and password out of the URL: everybody who sees the site sees it")
+    return url
+
+
+def judge_status(entry: str) -> str:
+    match = STATUS_RANGE.match(entry)
+    if match is None or int(match[1]) > int(match[2] or match[1]):
+        raise ValueError(f"{entry!r} is no status or range: write 200 or 200-299")
+    return entry
+
+
+Key = Annotated[str, Field(pattern=KEY_PATTERN, description="short name in URLs and exports: a-z, 0-9 and -")]
+Status = Annotated[str, AfterValidator(judge_status)]
+
+
+class ExpectIn(BaseModel):
+    """What a good answer looks like."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: list[Status] = Field(["200-399"], min_length=1, description="statuses and ranges, after redirects")
+
+    @field_validator("status", mode="before")
+    @classmethod
+    def _numbers_are_statuses(cls, value: object) -> object:
+        entries = value if isinstance(value, list) else [value]
+        return [str(entry) if isinstance(entry, int) else entry for entry in entries]
+
+
+class RegionIn(BaseModel):
+    """A vantage point."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    key: Key
+    name: str = Field("", max_length=100, description="what people read; the key when empty")
+    managed: bool = Field(True, description="probed by our own supervisor; false where probers run elsewhere")
+    source_address: str | None = Field(None, description="local address that probes leave from")
+    proxy: str | None = Field(None, description="http://host:port that probes go through")
+    resolvers: list[str] = Field([], description="DNS servers as ip or ip:port; the system's when empty")
+
+    @field_validator("source_address")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        return value and _address(value)
+
+    @field_validator("resolvers")
+    @classmethod
+    def _are_addresses(cls, value: list[str]) -> list[str]:
+        for entry in value:
+            host, _, port = entry.rpartition(":") if entry.count(":") == 1 else (entry, "", "53")
+            _address(host)
+            if not port.isdecimal() or not 0 < int(port) <= 65_535:
+                raise ValueError(f"{entry!r}: the port is a number up to 65535")
+        return value
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_a_proxy(cls, value: str | None) -> str | None:
+        if value:
+            parts = urlsplit(value)
+            if parts.scheme != "http" or not parts.hostname or not parts.port:
+                raise ValueError("write the proxy as http://host:port")
+        return value or None
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> RegionIn:
+        self.name = self.name or self.key
+        return self
+
+
+class SiteIn(BaseModel):
+    """What someone wants to be up."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    key: Key
+    name: str = Field("", max_length=200, description="what people read; the key when empty")
+    url: Annotated[str, Field(max_length=LONGEST_URL), AfterValidator(judge_url)]
+    interval_s: int = Field(180, ge=1, le=86_400, description="seconds between checks")
+    timeout_s: float = Field(
+        10.0, gt=0, le=120, description="seconds an attempt may take; min(10, interval_s) by default"
+    )
+    confirmations: int = Field(1, ge=0, le=5, description="further attempts before a failure counts")
+    spacing_s: float = Field(5.0, ge=0, le=300, description="seconds between attempts")
+    regions: list[str] | None = Field(None, description="keys of the regions to check from; all when left out")
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
+    headers: dict[str, str] = Field({}, description="sent with every check")
+    expect: ExpectIn = ExpectIn()
+    max_redirects: int = Field(10, ge=0, le=20, description="followed before the answer is judged")
+    tags: list[str] = Field([], max_length=50)
+    paused: bool = False
+
+    @field_validator("regions")
+    @classmethod
+    def _names_one_region(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and not value:
+            raise ValueError("name at least one region, or leave it out for all")
+        return value and sorted(set(value))
+
+    @field_validator("headers")
+    @classmethod
+    def _can_be_sent(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, content in value.items():
+            if not TOKEN.match(name):
+                raise ValueError(f"{name!r} is no name of a header")
+            if re.search(r"[\r\n\x00]", content):
+                raise ValueError(f"the value of {name!r} has a line break in it")
+        return value
+
+    @field_validator("tags")
+    @classmethod
+    def _are_words(cls, value: list[str]) -> list[str]:
+        tags = sorted({tag.strip() for tag in value} - {""})
+        if any(len(tag) > 50 or "," in tag for tag in tags):
+            raise ValueError("a tag has up to 50 characters and no comma")
+        return tags
+
+    @model_validator(mode="before")
+    @classmethod
+    def _timeout_follows_the_interval(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("timeout_s") is None and isinstance(data.get("interval_s"), int):
+            return {**data, "timeout_s": float(min(10, max(1, data["interval_s"])))}
+        return data
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> SiteIn:
+        self.name = self.name or self.key
+        if self.timeout_s > self.interval_s:
+            raise ValueError(f"timeout_s ({self.timeout_s:g}) is longer than interval_s ({self.interval_s})")
+        return self
+
+
+class Declared(BaseModel):
+    """A whole file: what is named is created or changed, what is not named is left alone."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    regions: list[RegionIn] = []
+    sites: list[SiteIn] = []
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is not an IP address") from None
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse(model: type[M], data: object) -> M:
+    """`data` as a `model`, or InvalidInputError with one problem a field."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise InvalidInputError(problems_of(error)) from None
+
+
+def problems_of(error: ValidationError) -> list[Problem]:
+    return [Problem(_path(e["loc"]), _message(e)) for e in error.errors()]
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "timeout_s"  # the one rule over several fields
+
+
+def _message(error: Any) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            return "there is no such field"
+        case "missing":
+            return "this field is needed"
+        case "string_pattern_mismatch":
+            return "use a-z, 0-9 and -, up to 63 characters, and begin with a letter or digit"
+        case "value_error":
+            return str(error["ctx"]["error"])
+        case _:
+            message = str(error["msg"])
+            return message[:1].lower() + message[1:]

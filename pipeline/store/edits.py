@@ -1,0 +1,198 @@
+"""Every edit ends here: what changed for a (site, region) becomes a revision with an effective time.
+
+An edit's transaction (1) takes the edit lock, so that edits follow each other, (2) writes sites, regions and
+links, (3) calls `publish`, which locks the pusher's row last and shortly: the revisions take effect where the
+pusher has not been yet, so that no slot is called for twice or behind its back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from pipeline.declared import STATUS_RANGE
+from pipeline.store import tables as t
+from pipeline.vocabulary import Expect, Network, Spec
+
+EDIT_LOCK = 0x65646974  # "edit"
+STATES_HELD = 2  # k: a state is believed for this many intervals after its slot
+# Up to this many series of one edit are checked at once; more are spread, or 5 000 new sites would be one burst.
+AT_ONCE = 200
+SPREAD = timedelta(milliseconds=5)
+
+
+def lock_edits(connection: Connection) -> None:
+    """Edits follow each other: ids of revisions then grow in the order of their commits."""
+    connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": EDIT_LOCK})
+
+
+def record(connection: Connection, *, actor: str, action: str, subject: str, now: datetime, **detail: Any) -> None:
+    """A line of the audit log."""
+    connection.execute(
+        insert(t.audit).values(at=now, actor=actor, action=action, subject=subject, detail=detail),
+    )
+
+
+def publish(connection: Connection, site_ids: Collection[int], *, now: datetime, actor: str) -> datetime:
+    """Compare what the sites now call for with their last revisions, and write what differs.
+
+    Returns the time at which the change takes effect. Paused and deleted sites, and deleted regions, call for nothing.
+    """
+    wanted = _wanted(connection, site_ids)
+    last = _last_revisions(connection, site_ids)
+    changed = {key: row for key, row in wanted.items() if not _same(last.get(key), row)}
+    gone = [key for key, row in last.items() if row["active"] and key not in wanted]
+    effective_at = _lock_schedule(connection, now)
+    if changed or gone:
+        _write_revisions(connection, changed, gone, last, effective_at=effective_at, actor=actor)
+    _follow(connection, site_ids, wanted, now)
+    return effective_at
+
+
+def settle_s(timeout_s: float, confirmations: int, spacing_s: float) -> float:
+    """How long after its slot a check's last attempt may come in."""
+    return timeout_s + confirmations * (spacing_s + timeout_s)
+
+
+def _wanted(connection: Connection, site_ids: Collection[int]) -> dict[tuple[int, int], dict[str, Any]]:
+    """(site, region) -> the revision row that the tables call for."""
+    regions = connection.execute(select(t.regions).where(t.regions.c.deleted_at.is_(None))).mappings().all()
+    sites = connection.execute(
+        select(t.sites).where(t.sites.c.id.in_(site_ids), t.sites.c.deleted_at.is_(None), ~t.sites.c.paused),
+    ).mappings()
+    links: dict[int, set[int]] = {}
+    for site_id, region_id in connection.execute(
+        select(t.links.c.site_id, t.links.c.region_id).where(t.links.c.site_id.in_(site_ids)),
+    ):
+        links.setdefault(site_id, set()).add(region_id)
+    networks = {region["id"]: msgspec.to_builtins(network_of(region)) for region in regions}
+    return {
+        (site["id"], region["id"]): {
+            "interval_s": site["interval_s"],
+            "spec": msgspec.to_builtins(spec_of(site)),
+            "network": networks[region["id"]],
+        }
+        for site in sites
+        for region in regions
+        if site["all_regions"] or region["id"] in links.get(site["id"], set())
+    }
+
+
+def spec_of(site: Mapping[str, Any] | RowMapping) -> Spec:
+    """A row of `sites` as the probe reads it."""
+    ranges = (STATUS_RANGE.match(entry) for entry in site["expect"].get("status", ["200-399"]))
+    return Spec(
+        url=site["url"],
+        timeout_s=site["timeout_s"],
+        method=site["method"],
+        headers=site["headers"],
+        expect=Expect(tuple((int(m[1]), int(m[2] or m[1])) for m in ranges if m)),
+        max_redirects=site["max_redirects"],
+        confirmations=site["confirmations"],
+        spacing_s=site["spacing_s"],
+    )
+
+
+def network_of(region: Mapping[str, Any] | RowMapping) -> Network:
+    """A row of `regions` as the dialer reads it."""
+    return Network(region["source_address"], region["proxy"], tuple(region["resolvers"]))
+
+
+def _last_revisions(connection: Connection, site_ids: Collection[int]) -> dict[tuple[int, int], RowMapping]:
+    columns = t.revisions.c
+    rows = connection.execute(
+        select(t.revisions)
+        .where(columns.site_id.in_(site_ids))
+        .distinct(columns.site_id, columns.region_id)
+        .order_by(columns.site_id, columns.region_id, columns.id.desc()),
+    ).mappings()
+    return {(row["site_id"], row["region_id"]): row for row in rows}
+
+
+def _same(last: RowMapping | None, wanted: Mapping[str, Any]) -> bool:
+    return last is not None and last["active"] and all(last[name] == value for name, value in wanted.items())
+
+
+def _lock_schedule(connection: Connection, now: datetime) -> datetime:
+    """Hold the pusher where it is until this transaction ends; returns the first time that is still ours to set."""
+    pushed_until = connection.execute(select(t.pusher.c.pushed_until).with_for_update()).scalar_one()
+    return max(now, pushed_until or now)
+
+
+def _write_revisions(
+    connection: Connection,
+    changed: Mapping[tuple[int, int], Mapping[str, Any]],
+    gone: list[tuple[int, int]],
+    last: Mapping[tuple[int, int], RowMapping],
+    *,
+    effective_at: datetime,
+    actor: str,
+) -> None:
+    rows = [
+        {"site_id": site_id, "region_id": region_id, "effective_at": effective_at, "active": False}
+        | {name: last[site_id, region_id][name] for name in ("interval_s", "spec", "network")}
+        for site_id, region_id in gone
+    ]
+    for position, ((site_id, region_id), row) in enumerate(sorted(changed.items())):
+        spread = max(0, position - AT_ONCE) * SPREAD
+        rows.append(
+            {"site_id": site_id, "region_id": region_id, "effective_at": effective_at + spread, "active": True, **row},
+        )
+    connection.execute(insert(t.revisions), [{**row, "actor": actor} for row in rows])
+
+
+def _follow(
+    connection: Connection,
+    site_ids: Collection[int],
+    wanted: Mapping[tuple[int, int], Mapping[str, Any]],
+    now: datetime,
+) -> None:
+    """Current state exists for exactly the series called for: a tick in flight then finds no row to change."""
+    lock = select(t.verdicts.c.site_id).where(t.verdicts.c.site_id.in_(site_ids)).order_by(t.verdicts.c.site_id)
+    connection.execute(lock.with_for_update())
+    if site_ids:
+        rows = [{"site_id": site_id} for site_id in sorted(site_ids)]
+        connection.execute(upsert(t.verdicts).on_conflict_do_nothing(), rows)
+    present = {
+        (row.site_id, row.region_id)
+        for row in connection.execute(
+            select(t.series.c.site_id, t.series.c.region_id).where(t.series.c.site_id.in_(site_ids)),
+        )
+    }
+    for site_id, region_id in present - set(wanted):
+        connection.execute(delete(t.series).where(t.series.c.site_id == site_id, t.series.c.region_id == region_id))
+    if wanted:
+        rows = [_series_row(key, row) for key, row in sorted(wanted.items())]
+        statement = upsert(t.series)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["site_id", "region_id"],
+                set_={"interval_s": statement.excluded.interval_s, "settle_s": statement.excluded.settle_s},
+            ),
+            rows,
+        )
+    silent = set(site_ids) - {site_id for site_id, _ in wanted}
+    if silent:
+        connection.execute(
+            update(t.verdicts).where(t.verdicts.c.site_id.in_(silent)).values(state="unknown", since=now),
+        )
+
+
+def _series_row(key: tuple[int, int], row: Mapping[str, Any]) -> dict[str, Any]:
+    spec = msgspec.convert(row["spec"], Spec)
+    return {
+        "site_id": key[0],
+        "region_id": key[1],
+        "interval_s": row["interval_s"],
+        "settle_s": settle_s(spec.timeout_s, spec.confirmations, spec.spacing_s),
+    }
+
+
+def count_active(connection: Connection) -> int:
+    """How many (site, region) pairs are being checked."""
+    return connection.execute(select(func.count()).select_from(t.series)).scalar_one()

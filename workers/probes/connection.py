@@ -1,0 +1,183 @@
+"""One TCP connection, with or without TLS, read at the moment that its bytes arrive.
+
+Raw sockets on the loop's readiness events, because one `recv` in one place is where kernel timestamps come in
+(`recvmsg` and its ancillary data), and because it is the cheapest of what we measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+from time import perf_counter
+from typing import Protocol
+
+CHUNK_BYTES = 64 * 1024  # one read; most answers fit, and four TLS records do
+
+
+class Stream(Protocol):
+    """What a transport needs of a connection."""
+
+    received_at: float
+
+    async def read(self) -> bytes:
+        """The next bytes; empty at the end of the stream."""
+
+    async def send(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Connection:
+    """A plain, connected, non-blocking socket that belongs to us. Close it in a `finally`."""
+
+    __slots__ = ("_fd", "_listening", "_loop", "_sock", "_waiter", "received_at")
+
+    def __init__(self, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._loop = loop
+        self._listening = False
+        self._waiter: asyncio.Future[bytes] | None = None
+        self.received_at = 0.0
+
+    async def read(self) -> bytes:
+        self._waiter = waiter = self._loop.create_future()
+        if not self._listening:
+            self._loop.add_reader(self._fd, self._on_readable)
+            self._listening = True
+        return await waiter
+
+    def _on_readable(self) -> None:
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            # Nobody wants the bytes yet: leave them to the kernel, so that a flood slows its sender and not us.
+            self._loop.remove_reader(self._fd)
+            self._listening = False
+            return
+        try:
+            data = self._sock.recv(CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            waiter.set_exception(error)
+        else:
+            self.received_at = perf_counter()
+            waiter.set_result(data)
+        self._waiter = None
+
+    async def send(self, data: bytes) -> None:
+        while data:
+            try:
+                sent = self._sock.send(data)
+            except BlockingIOError:
+                await writable(self._loop, self._fd)
+            else:
+                data = data[sent:]
+
+    def close(self) -> None:
+        """Idempotent. The loop forgets the descriptor before the kernel may hand it out again."""
+        if self._listening:
+            self._loop.remove_reader(self._fd)
+            self._listening = False
+        self._sock.close()
+
+
+class TlsConnection:
+    """TLS over a connection through memory buffers, so that our last handshake message and the request share one write."""
+
+    __slots__ = ("_incoming", "_outgoing", "_plain", "_tls")
+
+    def __init__(self, plain: Stream, context: ssl.SSLContext, server_hostname: str) -> None:
+        self._plain = plain
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+
+    @property
+    def received_at(self) -> float:
+        return self._plain.received_at
+
+    @received_at.setter
+    def received_at(self, at: float) -> None:
+        self._plain.received_at = at
+
+    async def handshake(self) -> None:
+        """Raises `ssl.SSLError` where the two cannot agree or the certificate does not hold."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                await self._fill()
+            except ssl.SSLError:
+                await self._flush()  # the alert that tells the server why
+                raise
+            else:
+                return
+
+    async def read(self) -> bytes:
+        while True:
+            try:
+                return self._tls.read(CHUNK_BYTES)
+            except ssl.SSLWantReadError:
+                if self._outgoing.pending:
+                    await self._flush()
+                await self._fill()
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                # Many servers end without close_notify; a length that was promised is checked by the parser.
+                return b""
+
+    async def _fill(self) -> None:
+        data = await self._plain.read()
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    async def _flush(self) -> None:
+        if self._outgoing.pending:
+            await self._plain.send(self._outgoing.read())
+
+    async def send(self, data: bytes) -> None:
+        self._tls.write(data)
+        await self._flush()
+
+    def close(self) -> None:
+        # No close_notify: the answer is in, and waiting for the peer's would cost a round trip.
+        self._plain.close()
+
+
+async def connect(sock: socket.socket, address: tuple[str, int], loop: asyncio.AbstractEventLoop) -> float:
+    """Connect a non-blocking socket; returns when it was. `OSError` of the kernel where it fails."""
+    code = sock.connect_ex(address)
+    if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+        at = await writable(loop, sock.fileno())
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        return at
+    if code:
+        raise ImmediateError(code, os.strerror(code))
+    return perf_counter()
+
+
+class ImmediateError(OSError):
+    """The kernel refused to send anything at all: the fault is on this side."""
+
+
+async def writable(loop: asyncio.AbstractEventLoop, fd: int) -> float:
+    """Wait until a descriptor can be written; returns when."""
+    ready: asyncio.Future[float] = loop.create_future()
+    loop.add_writer(fd, _stamp, ready)
+    try:
+        return await ready
+    finally:
+        loop.remove_writer(fd)
+
+
+def _stamp(ready: asyncio.Future[float]) -> None:
+    if not ready.done():
+        ready.set_result(perf_counter())
