@@ -88,14 +88,19 @@ class Plan:
         return len(self._coming)
 
     def learn(self, revisions: Iterable[Revision], since: datetime) -> None:
-        """Take new revisions in; slots before `since` (the end of the last window) are not taken again."""
+        """Take new revisions in. A series not known yet starts at `since`; a known one goes on where it is.
+
+        A revision that takes effect before what was taken already (it was hidden from us) still gets its slots.
+        """
         touched: dict[tuple[int, int], list[Revision]] = {}
         for revision in revisions:
             touched.setdefault((revision.site_id, revision.region_id), []).append(revision)
         for key, news in touched.items():
             series = self._coming.get(key, []) + news
             self._coming[key] = sorted(series, key=lambda r: (r.effective_at, r.id))
-            self._schedule(key, to_us(since))
+            known = key in self._due
+            after_us = min(self._due[key][0], *(to_us(r.effective_at) for r in news)) if known else to_us(since)
+            self._schedule(key, after_us)
 
     def take(self, until: datetime) -> list[Slot]:
         """Remove and return, in time order, every slot before `until` that was not yet taken."""

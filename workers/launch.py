@@ -7,12 +7,12 @@ IDENTITY is `same:0:0`, `namespace:UID:GID` (be UID inside a user namespace, whi
 `user:UID:GID` (become that user). With no COMMAND only the identity is tried out.
 """
 
+import ctypes  # here at the top: once we are another user, we may not be able to read our own Python
 import os
 import sys
 
 PR_SET_PDEATHSIG = 1
 CLONE_NEWUSER = 0x10000000
-CANNOT_START = 126
 
 
 def set_parent_death_signal(signum: int) -> bool:
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
     os.chdir(folder)
     if not watched:
         _watch_from_outside(int(parent), int(signum))
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606 (becoming the server is the point)
 
 
 def _assume(identity: str) -> None:
@@ -68,8 +68,11 @@ def _check_reachable(path: str) -> None:
     for end in range(2, len(parts) + 1):
         step = "/".join(parts[:end])
         if not os.access(step, os.X_OK):
-            print(f"Postgres runs without root's privileges and may not enter {step}", file=sys.stderr)  # noqa: T201
-            sys.exit(CANNOT_START)
+            owner = os.stat(step).st_uid  # noqa: PTH116 (as above)
+            sys.exit(
+                f"May not enter {step} (of uid {owner}): Postgres runs without root's privileges. "
+                f"Run as that user, or have {path} elsewhere."
+            )
 
 
 def _watch_from_outside(parent: int, signum: int) -> None:
@@ -99,8 +102,6 @@ def _alive(pid: int) -> bool:
 
 
 def _libc(function: str, *arguments: int) -> int:
-    import ctypes
-
     return int(getattr(ctypes.CDLL(None), function)(*arguments))
 
 

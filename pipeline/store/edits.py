@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline.declared import STATUS_RANGE
@@ -70,11 +71,11 @@ def _wanted(connection: Connection, site_ids: Collection[int]) -> dict[tuple[int
         select(t.links.c.site_id, t.links.c.region_id).where(t.links.c.site_id.in_(site_ids)),
     ):
         links.setdefault(site_id, set()).add(region_id)
-    networks = {region["id"]: msgspec.to_builtins(network_of(region)) for region in regions}
+    networks = {region["id"]: _plain(network_of(region)) for region in regions}
     return {
         (site["id"], region["id"]): {
             "interval_s": site["interval_s"],
-            "spec": msgspec.to_builtins(spec_of(site)),
+            "spec": _plain(spec_of(site)),
             "network": networks[region["id"]],
         }
         for site in sites
@@ -103,12 +104,17 @@ def network_of(region: Mapping[str, Any] | RowMapping) -> Network:
     return Network(region["source_address"], region["proxy"], tuple(region["resolvers"]))
 
 
+def _plain(value: Spec | Network) -> Any:
+    """As it comes back from a jsonb column, so that the two compare."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 def _last_revisions(connection: Connection, site_ids: Collection[int]) -> dict[tuple[int, int], RowMapping]:
     columns = t.revisions.c
     rows = connection.execute(
         select(t.revisions)
         .where(columns.site_id.in_(site_ids))
-        .distinct(columns.site_id, columns.region_id)
+        .ext(distinct_on(columns.site_id, columns.region_id))
         .order_by(columns.site_id, columns.region_id, columns.id.desc()),
     ).mappings()
     return {(row["site_id"], row["region_id"]): row for row in rows}
@@ -133,16 +139,17 @@ def _write_revisions(
     effective_at: datetime,
     actor: str,
 ) -> None:
+    # Never before what it replaces: that one may be spread into the future, or written by a clock ahead of ours, and
+    # would take effect after its own replacement.
+    earliest = {key: max(effective_at, row["effective_at"]) for key, row in last.items()}
     rows = [
-        {"site_id": site_id, "region_id": region_id, "effective_at": effective_at, "active": False}
+        {"site_id": site_id, "region_id": region_id, "effective_at": earliest[site_id, region_id], "active": False}
         | {name: last[site_id, region_id][name] for name in ("interval_s", "spec", "network")}
         for site_id, region_id in gone
     ]
     for position, ((site_id, region_id), row) in enumerate(sorted(changed.items())):
-        spread = max(0, position - AT_ONCE) * SPREAD
-        rows.append(
-            {"site_id": site_id, "region_id": region_id, "effective_at": effective_at + spread, "active": True, **row},
-        )
+        at = max(effective_at + max(0, position - AT_ONCE) * SPREAD, earliest.get((site_id, region_id), effective_at))
+        rows.append({"site_id": site_id, "region_id": region_id, "effective_at": at, "active": True, **row})
     connection.execute(insert(t.revisions), [{**row, "actor": actor} for row in rows])
 
 
@@ -179,7 +186,9 @@ def _follow(
     silent = set(site_ids) - {site_id for site_id, _ in wanted}
     if silent:
         connection.execute(
-            update(t.verdicts).where(t.verdicts.c.site_id.in_(silent)).values(state="unknown", since=now),
+            update(t.verdicts)
+            .where(t.verdicts.c.site_id.in_(silent), t.verdicts.c.state != "unknown")
+            .values(state="unknown", since=now),
         )
 
 

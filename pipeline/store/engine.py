@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -19,7 +20,7 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 MIGRATION_LOCK = 0x62657474  # "bett": two starts at once migrate one after the other
 
 # A server that vanished without a word is noticed by the kernel within these seconds, not within two hours.
-VANISHED = {
+VANISHED: dict[str, Any] = {
     "connect_timeout": "5",
     "keepalives_idle": "5",
     "keepalives_interval": "2",

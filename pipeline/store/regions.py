@@ -40,29 +40,42 @@ def get_region(connection: Connection, key: str) -> Region:
 
 def create_region(connection: Connection, region: RegionIn, *, now: datetime, actor: str) -> Region:
     """Add a region. Sites that follow all regions are checked from it at once. Errors: InvalidInputError."""
+    publish(connection, add_region(connection, region, now=now, actor=actor), now=now, actor=actor)
+    return get_region(connection, region.key)
+
+
+def add_region(connection: Connection, region: RegionIn, *, now: datetime, actor: str) -> Sequence[int]:
+    """Write a new region and return the ids of the sites to publish. Errors: InvalidInputError."""
     lock_edits(connection)
     if region.key in _keys(connection):
         raise InvalidInputError([Problem("key", f"there is a region {region.key!r} already")])
     connection.execute(insert(t.regions).values(**region.model_dump(), created_at=now, updated_at=now))
     record(connection, actor=actor, action="region_created", subject=region.key, now=now)
-    publish(connection, _followers(connection), now=now, actor=actor)
-    return get_region(connection, region.key)
+    return _followers(connection)
 
 
 def update_region(connection: Connection, key: str, changes: dict[str, Any], *, now: datetime, actor: str) -> Region:
     """Change the named fields. Errors: NotFoundError, InvalidInputError."""
+    if changed := change_region(connection, key, changes, now=now, actor=actor):
+        publish(connection, changed, now=now, actor=actor)
+    return get_region(connection, key)
+
+
+def change_region(
+    connection: Connection, key: str, changes: dict[str, Any], *, now: datetime, actor: str
+) -> Sequence[int]:
+    """Write a change and return the ids of the sites to publish. Errors as for `update_region`."""
     lock_edits(connection)
     before = get_region(connection, key)
     if changes.get("key", key) != key:
         raise InvalidInputError([Problem("key", "a key stays as it is: exports and streams are named by it")])
     after = parse(RegionIn, region_fields(before) | changes)
     if after.model_dump() == region_fields(before):
-        return before
+        return []
     statement = update(t.regions).where(t.regions.c.id == before.id)
     connection.execute(statement.values(**after.model_dump(), updated_at=now))
     record(connection, actor=actor, action="region_changed", subject=key, now=now, changes=changes)
-    publish(connection, _watched_from(connection, before.id), now=now, actor=actor)
-    return get_region(connection, key)
+    return _watched_from(connection, before.id)
 
 
 def delete_region(connection: Connection, key: str, *, now: datetime, actor: str) -> None:

@@ -8,14 +8,12 @@ Nothing listens on TCP: a folder that only its owner may enter is the whole prot
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import UnavailableError
 from pipeline.settings import Settings
 from workers.embedded import folder, identity, postgres, valkey
 from workers.embedded.daemon import Daemon
@@ -40,6 +38,8 @@ class Servers:
             return []
         self._revived_at = time.monotonic()
         for daemon in dead:
+            if daemon is self.postgres:
+                postgres.clear_stale_pid(daemon.folder)
             daemon.start()
         return [daemon.name for daemon in dead]
 
@@ -55,26 +55,21 @@ def running(data_dir: Path, *, say: Callable[[str], None] = _silent) -> Iterator
     Call it in the main thread: the kernel ends the servers with the *thread* that started them. `say` is given a
     line for each part that is ready or takes long. Raises `UnavailableError` with what to do.
     """
-    if sys.platform == "win32":
-        raise UnavailableError(
-            "The embedded servers need Linux or macOS. Name servers of your own with BETTERSTACK_DATABASE_URL and "
-            "BETTERSTACK_REDIS_URL, or use docker compose."
-        )
     data_dir = data_dir.resolve()
-    who = identity.for_postgres()
     settings = Settings(data_dir=data_dir, database_url=None, redis_url=None)
+    who = identity.for_postgres()
     with folder.claimed(data_dir, who, say) as claim, ExitStack() as stack:
-        valkey_daemon = valkey.daemon(data_dir, claim)
-        stack.callback(valkey_daemon.stop, patience_s=valkey.PATIENCE_S)
         began = time.monotonic()
-        valkey_daemon.start()  # loads its log while Postgres starts
-        postgres.create(data_dir, who, claim, say)
-        postgres_daemon = postgres.daemon(data_dir, who, claim)
-        stack.callback(postgres_daemon.stop, patience_s=postgres.PATIENCE_S, then=postgres.HURRY)
-        postgres.clear_stale_pid(data_dir)
-        postgres_daemon.start()
-        postgres_daemon.wait_until(lambda: postgres.ready(data_dir, postgres_daemon.pid), say)
+        wire = valkey.daemon(claim)
+        stack.callback(wire.stop, patience_s=valkey.PATIENCE_S)
+        wire.start()  # reads its log while Postgres starts
+        truth = postgres.daemon(claim, who)
+        stack.callback(truth.stop, patience_s=postgres.PATIENCE_S, then=postgres.HURRY)
+        postgres.create(truth, say)
+        postgres.clear_stale_pid(truth.folder)
+        truth.start()
+        truth.wait_until(lambda: postgres.ready(truth), say)
         say(f"Postgres ready {time.monotonic() - began:.1f} s")
-        valkey_daemon.wait_until(lambda: valkey.ready(data_dir), say)
+        wire.wait_until(lambda: valkey.ready(wire), say)
         say(f"Valkey ready {time.monotonic() - began:.1f} s")
-        yield Servers(settings.database, settings.redis, postgres_daemon, valkey_daemon)
+        yield Servers(settings.database, settings.redis, truth, wire)

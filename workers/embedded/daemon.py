@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import UnavailableError
-from workers import launch
-from workers.embedded.identity import SAME, Identity
+from workers.embedded.identity import SAME, Identity, launched
 
 LOG_LIMIT_BYTES = 10_000_000  # one older log is kept, so 20 MB a server
 POLL_S = 0.01
@@ -21,18 +19,32 @@ SAY_EVERY_S = 5.0
 TAIL_LINES = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A data dir that is ours. Servers inherit the lock's descriptor, so the lock is free once all are gone."""
+
+    data_dir: Path
+    lock: int
+
+    def log(self, name: str) -> Path:
+        return self.data_dir / "logs" / f"{name.lower()}.log"
+
+
 @dataclass
 class Daemon:
-    """`claim` is the descriptor of the data dir's lock: the server holds it too, so the lock says when all are gone."""
+    """A server by its command line; `stop_signal` is also what it gets when we are killed."""
 
     name: str
     command: Sequence[str]
     folder: Path
-    log: Path
+    claim: Claim
     stop_signal: signal.Signals
-    claim: int
     identity: Identity = SAME
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def log(self) -> Path:
+        return self.claim.log(self.name)
 
     @property
     def pid(self) -> int:
@@ -44,15 +56,16 @@ class Daemon:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        _rotate(self.log)
+        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 (our own command line)
                 launched(self.command, self.folder, self.stop_signal, self.identity),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(),
-                pass_fds=(self.claim,),
+                env=_environment(),
+                pass_fds=(self.claim.lock,),
                 process_group=0,  # a terminal's Ctrl-C is for us alone, we stop our servers in order
                 umask=0o077,
             )
@@ -61,7 +74,7 @@ class Daemon:
         """Wait as long as it lives: recovery after a crash may take minutes, and giving up would not shorten it."""
         began = said = time.monotonic()
         while not ready():
-            if not self._still_running(POLL_S):
+            if not self._lives_for(POLL_S):
                 raise UnavailableError(f"{self.name} did not start. The end of {self.log}:\n{tail(self.log)}")
             now = time.monotonic()
             if now - said >= SAY_EVERY_S:
@@ -74,11 +87,11 @@ class Daemon:
             return
         for signum in (self.stop_signal, then, signal.SIGKILL):
             self._process.send_signal(signum)
-            if not self._still_running(patience_s):
+            if not self._lives_for(patience_s):
                 return
         self._process.wait()
 
-    def _still_running(self, seconds: float) -> bool:
+    def _lives_for(self, seconds: float) -> bool:
         assert self._process is not None
         try:
             self._process.wait(seconds)
@@ -87,15 +100,22 @@ class Daemon:
         return False
 
 
-def launched(command: Sequence[str], folder: Path, stop_signal: signal.Signals, identity: Identity) -> list[str]:
-    """The command line that becomes `command`, and gets `stop_signal` when this process ends."""
-    script = [sys.executable, "-I", "-S", launch.__file__]
-    return [*script, str(os.getpid()), str(int(stop_signal)), str(identity), str(folder), *command]
-
-
-def environment() -> dict[str, str]:
-    """Next to nothing: a PGPORT or a locale of the caller's must not change the servers."""
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+def run_once(daemon: Daemon, command: Sequence[str], script: str = "") -> None:
+    """Run a command as the daemon would be run, to its end, with `script` as its input."""
+    with daemon.log.open("ab") as log:
+        done = subprocess.run(  # noqa: S603 (our own command line)
+            launched(command, daemon.folder, signal.SIGTERM, daemon.identity),
+            input=script.encode(),
+            stdout=log,
+            stderr=log,
+            env=_environment(),
+            pass_fds=(daemon.claim.lock,),
+            process_group=0,
+            umask=0o077,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise UnavailableError(f"{daemon.name} could not be set up. The end of {daemon.log}:\n{tail(daemon.log)}")
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
@@ -106,6 +126,6 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def _rotate(log: Path) -> None:
-    if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+def _environment() -> dict[str, str]:
+    """Next to nothing: a PGPORT or a locale of the caller's must not change the servers."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}

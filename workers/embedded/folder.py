@@ -7,12 +7,13 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import UnavailableError
 from pipeline.settings import socket_folder
 from workers.embedded import postgres
+from workers.embedded.daemon import Claim
 from workers.embedded.identity import Identity
 
 FORMAT = 1
@@ -22,8 +23,8 @@ SAY_EVERY_S = 5.0
 
 
 @contextmanager
-def claimed(data_dir: Path, who: Identity, say: Callable[[str], None]) -> Iterator[int]:
-    """Make the data dir ready and hold its lock; yields the lock's descriptor, which the servers are to inherit."""
+def claimed(data_dir: Path, who: Identity, say: Callable[[str], None]) -> Iterator[Claim]:
+    """Make the data dir ready and hold its lock; the servers are to inherit its descriptor."""
     _make(data_dir, who)
     lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -33,8 +34,8 @@ def claimed(data_dir: Path, who: Identity, say: Callable[[str], None]) -> Iterat
         _check_version(data_dir / "VERSION")
         for name in ("logs", "valkey"):
             (data_dir / name).mkdir(mode=0o700, exist_ok=True)
-        _make_socket_folder(socket_folder(data_dir), who)
-        yield lock
+        with _sockets_in(socket_folder(data_dir), who):
+            yield Claim(data_dir, lock)
     finally:
         os.close(lock)
 
@@ -48,7 +49,8 @@ def _make(data_dir: Path, who: Identity) -> None:
     owner = data_dir.stat().st_uid
     if owner != os.geteuid():
         raise UnavailableError(
-            f"{data_dir} belongs to uid {owner}, and you are uid {os.geteuid()}. Run as its owner, or choose another --data-dir."
+            f"{data_dir} belongs to uid {owner}, and you are uid {os.geteuid()}. "
+            "Run as its owner, or choose another --data-dir."
         )
     # Another user's Postgres has to pass through to its own folder. It may pass, not look; each part is 0700.
     data_dir.chmod(0o711 if who.kind == "user" else 0o700)
@@ -63,7 +65,8 @@ def _acquire(lock: int, data_dir: Path, say: Callable[[str], None]) -> None:
         now = time.monotonic()
         if _lives(holder) or now - began > LEFTOVER_PATIENCE_S:
             raise UnavailableError(
-                f"A Workbench is running on {data_dir} already (pid {holder}). Stop it first, or choose another --data-dir."
+                f"A Workbench is running on {data_dir} already (pid {holder}). "
+                "Stop it first, or choose another --data-dir."
             )
         if now - said >= SAY_EVERY_S:
             said = now
@@ -110,7 +113,8 @@ def _check_version(file: Path) -> None:
             )
 
 
-def _make_socket_folder(folder: Path, who: Identity) -> None:
+@contextmanager
+def _sockets_in(folder: Path, who: Identity) -> Iterator[None]:
     """It may lie in the temporary folder, where anybody could have been first: then nobody else's will do."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
@@ -118,3 +122,6 @@ def _make_socket_folder(folder: Path, who: Identity) -> None:
         raise UnavailableError(f"{folder} belongs to somebody else. Choose a --data-dir with a shorter path.")
     os.chown(folder, *who.owner, follow_symlinks=False)
     folder.chmod(0o700)
+    yield
+    with suppress(OSError):  # a server that had to be killed leaves its socket there
+        folder.rmdir()

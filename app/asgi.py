@@ -1,0 +1,63 @@
+"""The app's root: Streamlit's pages with the API and the health check around them, from one server.
+
+`uvicorn app.asgi:app`; one process, one worker, since Streamlit's sessions live in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from starlette.middleware import Middleware
+from starlette.routing import Mount
+from streamlit import config
+
+from app import theme
+from app.api import healthz, service
+from app.api.gate import Gate
+from pipeline.settings import Settings
+from pipeline.store.engine import engine
+
+# How the server behaves; how the pages look is in app.theme. In code, so that it is the same wherever it is started.
+SERVER: dict[str, Any] = {
+    "server.headless": True,
+    "server.showEmailPrompt": False,
+    "server.enableAgentApi": False,
+    "server.enableCORS": True,  # Streamlit's word for refusing other origins; app.api.gate does so before it
+    "server.enableXsrfProtection": True,
+    "server.enableStaticServing": False,
+    "server.fileWatcherType": "none",  # nobody edits pages where this runs
+    "server.maxUploadSize": 1,  # MB; what can be uploaded is a declared file
+}
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def _lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
+    database = engine(settings.database, name="betterstack api")
+    api.state.engine = database
+    try:
+        yield {"engine": database}
+    finally:
+        database.dispose()
+
+
+settings = Settings()
+api = service.create(utc_now)
+app = st.App(
+    Path(__file__).with_name("main.py"),
+    routes=[healthz.route(api), Mount("/api/v1", app=api)],
+    middleware=[Middleware(Gate, bind=settings.host)],
+    lifespan=_lifespan,
+)
+# After the App exists: constructing it decides where Streamlit looks for its files, which these then overrule.
+theme.apply()
+for option, value in SERVER.items():
+    config.set_option(option, value)

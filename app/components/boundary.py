@@ -1,0 +1,46 @@
+"""Where errors end: people read what to do, the log keeps what happened."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec
+
+import streamlit as st
+
+from pipeline.errors import NotFoundError, UnavailableError
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Draw what is wrong in place of what was asked for."""
+    try:
+        yield
+    except UnavailableError as error:
+        log.warning("a page could not be drawn", extra={"action": "page_unavailable", "reason": str(error.__cause__)})
+        with st.container(border=True):
+            st.markdown("##### :red[✕] The store is away")
+            st.markdown(str(error))
+            st.caption("Nothing is lost: the workers keep what they find. Live parts come back by themselves.")
+            st.button("Try again", key=f"retry-{id(error)}")
+    except NotFoundError as error:
+        st.warning(f"{error}.".replace("..", "."), icon="🔎")
+
+
+def live(every_s: float) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """A part of a page that draws itself anew every so many seconds, and says so when it cannot."""
+
+    def wrap(draw: Callable[P, None]) -> Callable[P, None]:
+        @functools.wraps(draw)
+        def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
+            with explained():
+                draw(*args, **kwargs)
+
+        return st.fragment(run_every=every_s)(drawn)
+
+    return wrap

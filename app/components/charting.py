@@ -1,0 +1,36 @@
+"""A chart on a page: with its name, its data as CSV, and the Python that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import altair as alt
+import polars as pl
+import streamlit as st
+
+
+def titled(title: str, note: str, *, name: str, frame: pl.DataFrame, code: str) -> None:
+    """The line above a chart: what it is, and where its data and its code are."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"##### {title}", width="content")
+        st.caption(note, width="stretch")
+        with st.popover("Data and code", type="tertiary"):
+            st.download_button(
+                "Download CSV",
+                data=_csv(frame),
+                file_name=f"{name}.csv",
+                mime="text/csv",
+                key=f"csv-{name}",
+                on_click="ignore",
+            )
+            st.caption("The same in a notebook:")
+            st.code(code, language="python")
+
+
+def draw(chart: alt.Chart | alt.LayerChart, *, alt_text: str, key: str) -> None:
+    st.altair_chart(chart, key=key, alt=alt_text, width="stretch")
+
+
+def _csv(frame: pl.DataFrame) -> Callable[[], str]:
+    """Written when somebody asks, not on every run."""
+    return lambda: frame.write_csv()

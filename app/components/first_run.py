@@ -1,0 +1,91 @@
+"""The first minute: one box, and then the first checks as they come in."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from app import data
+from app.components.boundary import live
+from app.components.charting import draw
+from app.components.paste import paste_box
+from app.components.words import badge, cause, plain
+from pipeline import charts
+from pipeline.declared import SiteIn
+from pipeline.store.overview import SiteRow
+from pipeline.vocabulary import State
+
+_KEY = "watching"
+SHOWN = 6
+
+
+def watch(keys: list[str]) -> None:
+    """Show the first checks of these sites on *Now*."""
+    st.session_state[_KEY] = keys
+
+
+def watching() -> list[str]:
+    keys: list[str] = st.session_state.get(_KEY, [])
+    return keys
+
+
+def welcome() -> None:
+    """Nothing is watched yet: one box."""
+    regions = data.all_regions()
+    with st.container(border=True, width=760):
+        st.markdown("#### What should be up?")
+        st.caption("Paste URLs. Each is checked at once and then again and again, from every region, by real requests.")
+        if not regions:
+            st.warning("There is no region to check from yet.", icon="🌍")
+            st.page_link("pages/regions.py", label="Add a region")
+            return
+        paste_box("first", regions=regions, known=data.known, add=_add)
+
+
+def _add(new: list[SiteIn]) -> None:
+    watch([site.key for site in data.add_sites(new)])
+
+
+@live(1)
+def _first_checks(keys: tuple[str, ...]) -> None:
+    rows = data.rows(keys[:SHOWN])
+    waiting = [row for row in rows if row.checked_at is None]
+    ticks = _first_ticks(rows)
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("##### First checks" if waiting else "##### First checks are in", width="stretch")
+            st.button("Done", key="watched", on_click=watch, args=([],), type="tertiary")
+        for row in rows:
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.markdown(badge(row.state) if row.checked_at else ":gray-badge[◌ waiting]", width="content")
+                st.page_link("pages/site.py", label=f"**{plain(row.name)}**", query_params={"site": row.key}, width="content")
+                st.caption(plain(cause(row)), width="stretch")
+        if len(keys) > len(rows):
+            st.caption(f"… and {len(keys) - len(rows)} more")
+        # As tall as it will be, so that nothing jumps when the answers come in.
+        with st.container(height=sum(max(1, len(row.seen)) for row in rows) * 30 + 110, border=False):
+            if ticks.is_empty():
+                st.caption("The requests are on their way …")
+            else:
+                draw(
+                    charts.waterfall(ticks),
+                    key="first-waterfall",
+                    alt_text="The phases of the first check of each site from each region, in milliseconds.",
+                )
+
+
+def first_checks() -> None:
+    """The first checks of what was just added, while somebody watches."""
+    keys = watching()
+    if keys:
+        _first_checks(tuple(keys))
+
+
+def _first_ticks(rows: list[SiteRow]) -> pl.DataFrame:
+    """The newest tick of each site and region, with a label for the chart."""
+    found = []
+    for row in rows:
+        if row.checked_at is not None or row.state is not State.PAUSED:
+            newest = data.ticks(row.id, limit=8).unique("region", keep="first", maintain_order=True).sort("region")
+            found.append(newest.with_columns(label=pl.lit(f"{row.name[:28]} · ") + pl.col("region")))
+    return pl.concat(found) if found else pl.DataFrame()

@@ -1,0 +1,84 @@
+"""Rows of sites and their counts, for the page *Now*."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+import streamlit as st
+
+from app.components.words import COLOURS, ago, badge, cause, lasted, mark, plain
+from pipeline.store.overview import Change, Counts, Found, SiteRow
+from pipeline.vocabulary import State
+
+TILES = (State.DOWN, State.DEGRADED, State.UNKNOWN, State.UP, State.PAUSED)
+
+
+def tiles(counts: Counts) -> None:
+    """How many sites are in each state; each tile leads to its sites."""
+    with st.grid(len(TILES), min_column_width=120, gap="small"):
+        for state in TILES:
+            count = counts.by_state[state]
+            with st.container(border=True, gap=None):
+                st.page_link(
+                    "pages/sites.py",
+                    label=f"{mark(state)} {state.value.capitalize()}",
+                    query_params={"state": state.value},
+                )
+                quiet = count == 0 or state in (State.UP, State.PAUSED)
+                st.markdown(f"## {count}" if quiet else f"## :{COLOURS[state]}[{count}]")
+
+
+def failures(found: Found, counts: Counts, now: datetime) -> None:
+    """What needs a person, the worst first; or that nothing does."""
+    if not found.rows:
+        up = counts.by_state[State.UP]
+        if up:
+            st.success(f"{'The site that is checked is' if up == 1 else f'All {up} sites that we know of are'} up.", icon="✅")
+        return
+    st.markdown("##### Failing")
+    with st.container(border=True, gap="xsmall"):
+        for row in found.rows:
+            _row(row, now)
+        if found.total > len(found.rows):
+            st.page_link("pages/sites.py", label=f"all {found.total} failing sites", query_params={"state": ["down", "degraded"]})
+
+
+def unsure(found: Found, now: datetime) -> None:
+    """What nobody knows the state of, and why."""
+    st.markdown("##### Unknown")
+    with st.container(border=True, gap="xsmall"):
+        for row in found.rows:
+            _row(row, now)
+        if found.total > len(found.rows):
+            st.page_link("pages/sites.py", label=f"all {found.total} unknown sites", query_params={"state": "unknown"})
+
+
+def _row(row: SiteRow, now: datetime) -> None:
+    with st.container(key=f"row-{row.key}"):
+        state, name, why, since = st.columns([1.1, 2, 5.2, 1.2], vertical_alignment="center", gap="small")
+        state.markdown(badge(row.state))
+        name.page_link("pages/site.py", label=f"**{plain(row.name)}**", query_params={"site": row.key})
+        why.caption(plain(cause(row)))
+        since.caption(f"for {lasted(row.since, now)}" if row.since else "")
+
+
+def changes(last: list[Change], now: datetime) -> None:
+    """The newest changes of verdict."""
+    lines = [
+        f"{mark(change.to_state)} **{plain(change.name)}** "
+        f"{change.from_state.value} → {change.to_state.value} :gray[{ago(change.at, now)}]"
+        for change in last
+    ]
+    st.markdown("  \n".join(lines))
+
+
+def labelled(spans: pl.DataFrame, rows: list[SiteRow]) -> pl.DataFrame:
+    """Spans with a label that names site and region, in the order of the rows."""
+    names = {row.key: row.name for row in rows}
+    order = {row.key: place for place, row in enumerate(rows)}
+    site = pl.col("site")
+    return spans.with_columns(
+        label=site.replace_strict(names, return_dtype=pl.String) + " · " + pl.col("region"),
+        place=site.replace_strict(order, return_dtype=pl.Int32),
+    ).sort("place", "region", "at")

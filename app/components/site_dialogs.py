@@ -1,0 +1,114 @@
+"""The dialogs about sites: add one, paste many, edit, delete. Both pages of sites use them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app import data
+from app.components import dialogs, first_run, flash, problems
+from app.components.paste import paste_box
+from app.components.site_form import site_form
+from app.components.words import plain
+from pipeline.declared import SiteIn
+
+FORM = "site"
+
+
+def open_add() -> None:
+    problems.forget(FORM)
+    dialogs.open_("add")
+
+
+def open_paste() -> None:
+    problems.forget("many")
+    dialogs.open_("paste")
+
+
+def open_edit(key: str) -> None:
+    problems.forget(FORM)
+    dialogs.open_("edit", key=key)
+
+
+def open_delete(keys: list[str]) -> None:
+    dialogs.open_("delete", keys=keys)
+
+
+def draw_open() -> None:
+    """Draw the dialog that is open, if one is."""
+    name, about = dialogs.current()
+    match name:
+        case "add":
+            _add()
+        case "paste":
+            _paste()
+        case "edit":
+            _edit(about["key"])
+        case "delete":
+            _delete(about["keys"])
+
+
+@st.dialog("Add a site", width="medium", on_dismiss=dialogs.close)
+def _add() -> None:
+    dialogs.leave_if_closed()
+    site_form(FORM, site=None, regions=data.all_regions(), tags=list(data.tags()), save=_save_new)
+
+
+@st.dialog("Paste many", width="large", on_dismiss=dialogs.close)
+def _paste() -> None:
+    dialogs.leave_if_closed()
+    paste_box("many", regions=data.all_regions(), known=data.known, add=_save_many, button="Add", height=220)
+
+
+@st.dialog("Settings", width="medium", on_dismiss=dialogs.close)
+def _edit(key: str) -> None:
+    dialogs.leave_if_closed()
+    site = data.site(key)
+    site_form(
+        FORM,
+        site=site,
+        regions=data.all_regions(),
+        tags=list(data.tags()),
+        save=lambda fields: _save_changed(key, fields),
+    )
+
+
+@st.dialog("Delete", on_dismiss=dialogs.close)
+def _delete(keys: list[str]) -> None:
+    dialogs.leave_if_closed()
+    named = ", ".join(f"**{plain(key)}**" for key in keys[:10]) + (f" and {len(keys) - 10} more" if len(keys) > 10 else "")
+    st.markdown(f"Stop checking {named}?")
+    st.caption("Nothing is checked any more from now on. What was recorded stays in exports and notebooks.")
+    problems.elsewhere("delete", ())
+    with st.container(horizontal=True):
+        label = "Delete" if len(keys) == 1 else f"Delete {len(keys)} sites"
+        st.button(label, type="primary", key="delete-yes", on_click=_delete_now, args=(keys,))
+        st.button("Keep", key="delete-no", on_click=dialogs.close)
+
+
+def _save_new(fields: dict[str, Any]) -> None:
+    site = data.add_site(fields)
+    first_run.watch([site.key])
+    flash.say(f"{plain(site.name)} is added; its first check is on its way.")
+    dialogs.close()
+
+
+def _save_many(new: list[SiteIn]) -> None:
+    sites = data.add_sites(new)
+    first_run.watch([site.key for site in sites])
+    flash.say(f"{len(sites)} {'site is' if len(sites) == 1 else 'sites are'} added; the first checks are on their way.")
+    dialogs.close()
+
+
+def _save_changed(key: str, fields: dict[str, Any]) -> None:
+    site = data.change_site(key, fields)
+    flash.say(f"{plain(site.name)} is saved.")
+    dialogs.close()
+
+
+def _delete_now(keys: list[str]) -> None:
+    if problems.attempt("delete", lambda: data.delete(keys)):
+        st.session_state["deleted"] = keys  # for a page about one of them
+        flash.say(f"{plain(keys[0])} is deleted." if len(keys) == 1 else f"{len(keys)} sites are deleted.")
+        dialogs.close()

@@ -1,0 +1,98 @@
+"""The head of a site's page: what it is in words, what each region says, how much it was up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import polars as pl
+import streamlit as st
+
+from app.components.words import ago, badge, cause, every, lasted, mark, milliseconds, percent, plain, reason
+from pipeline.analysis.uptime import at_least, checks_for
+from pipeline.store.overview import Seen, SiteRow
+from pipeline.store.uptime import Uptime
+from pipeline.vocabulary import State
+
+WINDOW_NAMES = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
+CLAIM = 0.999
+
+
+def verdict(row: SiteRow, now: datetime) -> None:
+    """State, since when and why, in one line."""
+    since = f" for {lasted(row.since, now)}" if row.since else ""
+    st.markdown(f"{badge(row.state)}{since} &ensp;:gray[{plain(cause(row))}]")
+
+
+def regions(row: SiteRow, now: datetime) -> None:
+    """One card a region: what it says, how long it took, when it last looked."""
+    if not row.seen:
+        return
+    with st.grid("auto", min_column_width=230, gap="small"):
+        for seen in row.seen:
+            with st.container(border=True, gap="xsmall"):
+                _card(seen, now)
+
+
+def _card(seen: Seen, now: datetime) -> None:
+    standing = seen.standing
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"{mark(seen.state)} **{plain(seen.region.key)}**", width="stretch")
+        st.markdown(f":gray[{milliseconds(standing.latency_ms)}]", width="content")
+    if seen.state is State.UNKNOWN:
+        last = f"last said {standing.state.value}" if standing.slot_at else "nothing yet"
+        said = f"{State.UNKNOWN.value} · {last}"
+    else:
+        for_how_long = f" for {lasted(standing.since, now)}" if standing.since else ""
+        why = f" · {reason(standing.outcome, standing.detail)}" if seen.state is not State.UP else ""
+        said = f"{seen.state.value}{for_how_long}{why}"
+    st.caption(f"{plain(said)}  \nchecked {ago(standing.slot_at, now)}")
+
+
+def uptime_tiles(uptimes: Mapping[str, Uptime]) -> None:
+    """Uptime by window, with what it is worth."""
+    with st.grid(len(uptimes), min_column_width=200, gap="small"):
+        for window, uptime in uptimes.items():
+            with st.container(border=True, gap=None):
+                st.caption(WINDOW_NAMES[window])
+                st.markdown(f"### {claim(uptime)}")
+                st.caption(worth(uptime))
+
+
+def claim(uptime: Uptime) -> str:
+    """The uptime that may be claimed: never 100 %, since checks without a failure only show "at least"."""
+    if uptime.uptime is None:
+        return "–"
+    if uptime.down_s == 0:
+        bound = at_least(uptime.checks)
+        return f"≥ {percent(bound, 3 if bound and bound > CLAIM else 2)}" if bound is not None else "–"
+    return percent(uptime.uptime, 3)
+
+
+def worth(uptime: Uptime) -> str:
+    """What the number rests on, in words."""
+    if uptime.uptime is None:
+        return "nothing is known of this time"
+    known = f"{uptime.checks:,} checks · {percent(uptime.coverage, 1)} of the time known".replace(",", " ")
+    if uptime.down_s == 0:
+        need = checks_for(CLAIM)
+        short = f"; 99.9 % takes {need:,}".replace(",", " ") if uptime.checks < need else ""
+        return f"no failure in {known}{short}"
+    bounds = f"between {percent(uptime.low, 2)} and {percent(uptime.high, 2)}"
+    return f"{known} · {bounds}"
+
+
+def as_frame(uptimes: Mapping[str, Uptime]) -> pl.DataFrame:
+    """The tiles' numbers, for the chart and the CSV: [label, uptime, low, high, coverage, down_s, unknown_s, checks]."""
+    names = ("uptime", "low", "high", "coverage", "down_s", "unknown_s", "checks")
+    return pl.DataFrame(
+        [{"label": WINDOW_NAMES[w]} | {name: getattr(u, name) for name in names} for w, u in uptimes.items()],
+        schema={"label": pl.String, **dict.fromkeys(names[:-1], pl.Float64), "checks": pl.Int64},
+    )
+
+
+def facts(row: SiteRow) -> None:
+    """What is checked, and how often."""
+    link = f"[{plain(row.url)}]({row.url.replace('(', '%28').replace(')', '%29').replace(' ', '%20')})"
+    tags = " ".join(f":gray-badge[{plain(tag)}]" for tag in row.tags)
+    st.markdown(f"{link} &ensp;:gray[{every(row.interval_s)}] &ensp;{tags}")

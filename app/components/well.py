@@ -1,0 +1,24 @@
+"""The banner for when our own parts are not well: then a quiet page would lie."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.components.words import plain
+from pipeline.health import Health
+
+CHECKING = ("pusher", "prober", "recorder")  # without these, states run out
+
+
+def banner(health: Health) -> None:
+    """Nothing while all is well; else what is not, and what that means for what the page shows."""
+    if health.ok:
+        return
+    wrong = [part for part in health.parts if not part.ok]
+    checking = [part for part in wrong if part.name.split()[0] in CHECKING]
+    said = "  \n".join(f"**{plain(part.name)}** {part.message}" for part in wrong)
+    if checking:
+        title = "Our checks are not running as they should: what is no longer fresh is unknown, not up."
+        st.error(f"**{title}**  \n{said}", icon="⚠️")
+    else:
+        st.warning(f"**Checks run, but a part of the workbench is not well.**  \n{said}", icon="⚠️")

@@ -1,0 +1,130 @@
+"""How the app says things: states, causes, times. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from pipeline.charts.palette import SYMBOLS, sign
+from pipeline.charts.states import lasting
+from pipeline.store.overview import SiteRow
+from pipeline.vocabulary import Outcome, State
+
+# What happened, in words, where a tick brings no sentence of its own.
+OUTCOMES = {
+    Outcome.OK: "answered as expected",
+    Outcome.SLOW: "answered slowly",
+    Outcome.EXPIRING: "the certificate expires soon",
+    Outcome.DNS: "the name did not resolve",
+    Outcome.REFUSED: "the connection was refused",
+    Outcome.UNREACHABLE: "the host cannot be reached",
+    Outcome.CONNECT_TIMEOUT: "no connection in time",
+    Outcome.TLS: "the TLS handshake failed",
+    Outcome.TIMEOUT: "no answer in time",
+    Outcome.RESET: "the connection was reset",
+    Outcome.PROTOCOL: "the answer is no valid HTTP",
+    Outcome.REDIRECT: "the redirects lead nowhere",
+    Outcome.STATUS: "an unexpected status",
+    Outcome.CONTENT: "unexpected content",
+    Outcome.TOO_LARGE: "the answer is too large",
+    Outcome.MISSED: "no heartbeat came",
+    Outcome.FAILED: "the heartbeat reported a failure",
+    Outcome.LATE: "our check was late, so it was not made",
+    Outcome.SCHEDULER_DOWN: "our scheduler was down",
+    Outcome.WORKER_LOST: "our prober was lost on the way",
+    Outcome.WORKER_OVERLOAD: "our prober was overloaded",
+    Outcome.PROBE_NETWORK: "our own network was down",
+    Outcome.POISON: "our prober could not read the check",
+    Outcome.BLOCKED: "this address may not be probed",
+}
+INTERVALS = {10: "10 seconds", 30: "30 seconds", 60: "minute", 180: "3 minutes", 300: "5 minutes", 900: "15 minutes"}
+COLOURS = {
+    State.UP: "green",
+    State.DEGRADED: "orange",
+    State.DOWN: "red",
+    State.UNKNOWN: "gray",
+    State.MAINTENANCE: "blue",
+    State.PAUSED: "gray",
+}
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&@/])")
+
+
+def plain(text: str) -> str:
+    """Text that somebody else wrote, for a place that reads Markdown: shown as it is, never obeyed."""
+    return _SPECIAL.sub(r"\\\1", text.replace("\n", " "))
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    """How long ago, in words."""
+    if at is None:
+        return "never"
+    seconds = (now - at).total_seconds()
+    return "just now" if seconds < 2 else f"{lasting(seconds)} ago"
+
+
+def lasted(at: datetime | None, now: datetime) -> str:
+    """For how long, in words; a dash where nobody knows since when."""
+    return "–" if at is None else lasting((now - at).total_seconds())
+
+
+def milliseconds(ms: float | None) -> str:
+    if ms is None:
+        return "–"
+    return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """A share as per cent, cut and not rounded, so that 100 means all."""
+    if share is None:
+        return "–"
+    scale = 10**digits
+    return f"{int(share * 100 * scale + 1e-9) / scale:.{digits}f} %" if share < 1 else "100 %"
+
+
+def every(interval_s: int) -> str:
+    """An interval as people say it."""
+    return f"every {INTERVALS.get(interval_s, lasting(interval_s))}"
+
+
+def badge(state: State) -> str:
+    """The state as Markdown: a symbol and a word on its colour."""
+    return f":{COLOURS[state]}-badge[{sign(state)}]"
+
+
+def mark(state: State) -> str:
+    """The state's symbol in its colour, for beside a word that says it."""
+    return f":{COLOURS[state]}[{SYMBOLS[state]}]"
+
+
+def reason(outcome: Outcome | None, detail: str | None) -> str:
+    """What a tick says happened, as it said it or in our words."""
+    return detail or (OUTCOMES[outcome] if outcome is not None else "not checked yet")
+
+
+def cause(row: SiteRow) -> str:
+    """Why a site is in its state: who sees what, in one line."""
+    if row.state is State.PAUSED:
+        return "paused: not checked"
+    if row.state is State.UNKNOWN:
+        return _why_unknown(row)
+    seen = [s for s in row.seen if s.state in (State.DOWN, State.DEGRADED)]
+    if not seen:
+        return "answers as expected" if row.state is State.UP else ""
+    reasons: dict[str, list[str]] = {}
+    for each in seen:
+        reasons.setdefault(reason(each.standing.outcome, each.standing.detail), []).append(each.region.key)
+    if len(reasons) == 1 and len(seen) == len(row.seen):
+        where = "everywhere" if len(seen) > 1 else seen[0].region.key
+        return f"{next(iter(reasons))} · {where}"
+    return "; ".join(f"{what} · {', '.join(where)}" for what, where in reasons.items())
+
+
+def _why_unknown(row: SiteRow) -> str:
+    if not row.seen:
+        return "no region checks it"
+    if all(s.standing.slot_at is None for s in row.seen):
+        return "waiting for the first check"
+    ours = {reason(s.standing.outcome, s.standing.detail) for s in row.seen if s.standing.state is State.UNKNOWN}
+    lapsed = sum(s.standing.state is not State.UNKNOWN and s.state is State.UNKNOWN for s in row.seen)
+    said = [f"no fresh check from {lapsed} of {len(row.seen)} regions"] if lapsed else []
+    return "; ".join([*said, *sorted(ours)])

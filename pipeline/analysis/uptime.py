@@ -1,0 +1,109 @@
+"""Uptime with what it is worth: how much of the time is known, and what it could be at worst and at best.
+
+    uptime   = up / (up + down)              of the known seconds; degraded counts as up
+    coverage = known / expected              expected: the time for which the revisions called for checks
+    low      = up / T                        as if all unknown time had been down
+    high     = (up + unknown) / T            as if all unknown time had been up
+
+T is the expected time, or the known time where that is more (a state is held for up to two intervals after a pause).
+Nothing known is null, never 100 %. Over several series, seconds are added up: this is the mean over regions (and
+sites) by seconds. The vote of the regions is not in it yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from math import ceil
+
+import polars as pl
+
+from pipeline.analysis import histograms
+from pipeline.analysis.spans import SERIES
+from pipeline.frames import ROLLUPS, TIME, UPTIME, AnyFrame, check, schema
+
+NEEDS = ("checks", "up_us", "degraded_us", "down_us", "expected_s")
+Z = 1.96  # 95 %, two-sided
+EVERY = {"1h": timedelta(hours=1), "1d": timedelta(days=1)}
+
+
+def uptime(rollups: AnyFrame, by: Sequence[str] = ()) -> AnyFrame:
+    """[*by, uptime, low, high, coverage, down_s, unknown_s, checks] of frame ROLLUPS, sorted by `by`.
+
+    `by` names columns of the rollups: site, region, at. Without it there is one row.
+    """
+    check(rollups, ROLLUPS, needs=NEEDS)
+    sums = [pl.col(name).sum().cast(pl.Float64) / 1e6 for name in ("up_us", "degraded_us", "down_us")]
+    seconds = [total.alias(name) for total, name in zip(sums, ("up_s", "degraded_s", "down_s"), strict=True)]
+    wanted = [*seconds, pl.col("expected_s").sum(), pl.col("checks").sum().cast(pl.Int64)]
+    totals = rollups.group_by(*by).agg(wanted).sort(*by) if by else rollups.select(wanted)
+    up, down, expected = pl.col("up_s") + pl.col("degraded_s"), pl.col("down_s"), pl.col("expected_s")
+    known = up + down
+    whole = pl.max_horizontal(known, expected)
+    unknown = whole - known
+    return totals.select(
+        *by,
+        uptime=pl.when(known > 0).then(up / known),
+        low=pl.when(whole > 0).then(up / whole),
+        high=pl.when(whole > 0).then((up + unknown) / whole),
+        coverage=pl.when(expected > 0).then((known / expected).clip(upper_bound=1.0)),
+        down_s=down,
+        unknown_s=unknown,
+        checks="checks",
+    ).cast(dict(schema(UPTIME)))
+
+
+def quantiles(rollups: pl.DataFrame, qs: Sequence[float], by: Sequence[str] = ()) -> pl.DataFrame:
+    """[*by, checks, p50_ms, …] from merged histograms, sorted by `by`; a column for each of `qs`, within α = 1.083 %.
+
+    0.5 becomes p50_ms and 0.999 p99.9_ms; `checks` counts the latencies behind them.
+    """
+    check(rollups, ROLLUPS, needs=("buckets", "counts"))
+    named = rollups.with_columns(everything=pl.lit(0)) if not by else rollups
+    keys = tuple(by) or ("everything",)
+    merged = histograms.merge(named, keys)
+    found = histograms.with_quantiles(merged, {f"p{round(q * 100, 6):g}_ms": q for q in qs})
+    return found.with_columns(checks=pl.col("counts").list.sum()).select(
+        *by, "checks", *(name for name in found.columns if name not in (*keys, "buckets", "counts"))
+    )
+
+
+def expected(revisions: pl.DataFrame, since: datetime, until: datetime, every: str) -> pl.DataFrame:
+    """[at, site_id, region_id, expected_s]: by hour ("1h") or UTC day ("1d"), the active time of [since, until).
+
+    Of revisions [id, site_id, region_id, effective_at, active], all those up to `until` (a revision is in force until
+    the next one of its series). Hours and days without any expected time have no row.
+    """
+    step = EVERY[every]
+    ends = pl.col("effective_at").shift(-1).over(SERIES)
+    forced = (
+        revisions.sort(*SERIES, "effective_at", "id")
+        .with_columns(
+            start=pl.max_horizontal("effective_at", pl.lit(since, TIME)),
+            end=pl.min_horizontal(ends, pl.lit(until, TIME)),
+        )
+        .filter(pl.col("active") & (pl.col("start") < pl.col("end")))
+    )
+    cut = forced.with_columns(
+        at=pl.datetime_ranges(
+            pl.col("start").dt.truncate(every), (pl.col("end") - pl.duration(microseconds=1)).dt.truncate(every), every
+        )
+    ).explode("at", empty_as_null=False, keep_nulls=False)
+    inside = pl.min_horizontal("end", pl.col("at") + step) - pl.max_horizontal("start", "at")
+    seconds = inside.dt.total_microseconds() / 1e6
+    return cut.group_by("at", *SERIES).agg(expected_s=seconds.sum()).cast({"at": TIME}).sort("at", *SERIES)
+
+
+def checks_for(share: float) -> int:
+    """Checks, none of them failed, that it takes to claim an uptime of `share` < 1 at 95 %: 3 838 for 99.9 %.
+
+    The lower end of the Wilson interval without failures is n / (n + z²), so n = z² share / (1 - share). The "rule of
+    three", one-sided, asks for some fewer: 3 / (1 - share). (Wilson, "Probable inference", JASA 1927; Hanley and
+    Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 1983.)
+    """
+    return ceil(Z**2 * share / (1 - share))
+
+
+def at_least(checks: int) -> float | None:
+    """The uptime that `checks` without a failure show at 95 %: n / (n + z²); None without checks, since null is unknown."""
+    return checks / (checks + Z**2) if checks else None

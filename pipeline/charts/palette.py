@@ -1,0 +1,77 @@
+"""How a state and a region look, here, in the app and in a notebook: a colour, and always a sign beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+
+from pipeline.vocabulary import State
+
+# Middle tones: they read on a white ground as on a black one. Unknown is grey, and drawn as an outline.
+COLOURS = {
+    State.UP: "#2f9e6e",
+    State.DEGRADED: "#d98a0b",
+    State.DOWN: "#dc4a4f",
+    State.UNKNOWN: "#8a8f9c",
+    State.MAINTENANCE: "#6c7ae0",
+    State.PAUSED: "#8a8f9c",
+}
+SYMBOLS = {
+    State.UP: "●",
+    State.DEGRADED: "▲",
+    State.DOWN: "✕",
+    State.UNKNOWN: "◌",
+    State.MAINTENANCE: "◆",
+    State.PAUSED: "‖",
+}
+# Told apart also by people who see few colours, in this order (Okabe and Ito, darkened).
+REGION_COLOURS = ("#5b62d9", "#c26a00", "#0f8f86", "#b0468c", "#4a90c2", "#7a7f2a")
+REGION_DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (4, 4), (1, 3))
+PHASE_COLOURS = {
+    "dns": "#9a7fd1",
+    "connect": "#4a90c2",
+    "tls": "#2aa198",
+    "ttfb": "#e0a33a",
+    "transfer": "#8a8f9c",
+}
+
+
+# A day has 24 hours; midnight shows its date.
+CLOCK = {
+    "milliseconds": ".%L",
+    "seconds": "%H:%M:%S",
+    "minutes": "%H:%M",
+    "hours": "%H:%M",
+    "date": "%d %b",
+    "day": "%d %b",
+    "week": "%d %b",
+    "month": "%b",
+    "quarter": "%b",
+    "year": "%Y",
+}
+GROUND = 62  # pixels that a time axis and a legend take, where a chart is fitted into its height
+
+
+def sign(state: State) -> str:
+    """The state in a symbol and a word."""
+    return f"{SYMBOLS[state]} {state.value}"
+
+
+def time_axis(field: str = "at") -> alt.X:
+    """UTC, as everywhere else."""
+    axis = alt.Axis(title=None, grid=False, tickCount=8, labelFlush=True, format=CLOCK)
+    return alt.X(f"{field}:T", axis=axis, scale=alt.Scale(type="utc"))
+
+
+def region_colours(regions: Sequence[str]) -> alt.Color:
+    """A colour for each region, the same on every chart of the same regions."""
+    colours = [REGION_COLOURS[place % len(REGION_COLOURS)] for place in range(len(regions))]
+    legend = alt.Legend(title=None, orient="top", direction="horizontal", offset=2)
+    return alt.Color("region:N", scale=alt.Scale(domain=list(regions), range=colours), legend=legend)
+
+
+def region_dashes(regions: Sequence[str]) -> alt.StrokeDash:
+    """A stroke for each region, so that colour is not the only sign."""
+    dashes = [REGION_DASHES[place % len(REGION_DASHES)] for place in range(len(regions))]
+    return alt.StrokeDash("region:N", scale=alt.Scale(domain=list(regions), range=dashes), legend=None)

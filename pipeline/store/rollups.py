@@ -1,0 +1,327 @@
+"""Rollups kept true: hours that a tick touched are taken, rebuilt from the ticks, and their days from the hours.
+
+Everything of one `roll` is one transaction under a lock: marks, rows and days change together or not at all, so a
+roller that dies loses nothing and two of them follow each other. What is stored equals `recompute` row for row once
+no marks are left.
+
+The transaction must be READ COMMITTED (Postgres' default): the marks are taken in a snapshot after the lock, and the
+ticks are read in a later one, so every tick whose mark is gone is seen. A tick that comes in between has its mark yet.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+import polars as pl
+import psycopg
+from msgspec import Struct
+from psycopg import sql
+
+from pipeline.analysis.rollups import KEY, daily, hourly
+from pipeline.analysis.spans import SERIES
+from pipeline.frames import HOURS, KIND, TICKS, TIME, schema, state_of
+from pipeline.judge.verdict import INTERVALS_HELD
+from pipeline.store.ticks import KINDS
+from pipeline.vocabulary import Kind
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+ROLL_LOCK = 0x726F6C6C  # "roll"
+LONGEST_HOLD = INTERVALS_HELD * DAY  # no interval is longer than a day
+BATCH = 20_000  # series-hours in one transaction: some 14 s at the 5 s interval, minutes of work never lost
+# Series-hours read at a time: 1.4 million ticks at the 5 s interval, some 100 MB of frame.
+CHUNK = 2_000
+BLOCK = 100_000  # rows turned into a frame at a time
+
+_HOURS, _DAYS = sql.Identifier("rollups_hour"), sql.Identifier("rollups_day")
+_NAMES = sql.SQL(", ").join(map(sql.Identifier, HOURS))
+
+# A tick as the rebuilding needs it, in fields of fixed width without nulls: field k of every row is at the same place.
+_FIELDS = {
+    "scheduled_at": ("scheduled_at", pl.Int64, 8),
+    "site_id": ("site_id", pl.Int32, 4),
+    "region_id": ("region_id", pl.Int32, 4),
+    "interval_s": ("interval_s", pl.Int32, 4),
+    "latency_ms": ("coalesce(latency_ms, 'NaN')", pl.Float32, 4),
+    "attempt": ("attempt", pl.Int16, 2),
+    "outcome": ("outcome", pl.Int16, 2),
+    "flags": ("(final::int + 2 * trusted::int)::int2", pl.Int16, 2),
+}
+_COLUMNS = sql.SQL(", ".join(f"{expression} as {name}" for name, (expression, _, _) in _FIELDS.items()))
+_EPOCH = datetime.fromisoformat("2000-01-01T00:00:00+00:00")  # Postgres counts microseconds from here
+_COPY_HEADER = 19  # bytes before the first row: signature, flags, no extension
+_COPY_TRAILER = b"\xff\xff"  # "minus one field"
+_READ = ("scheduled_at", "site_id", "region_id", "interval_s", "latency_ms", "attempt", "state", "final", "trusted", "kind")
+
+_TAKE = """
+    with chosen as (
+        select distinct at, site_id, region_id from dirty_hours where at < %(before)s
+        order by at desc, site_id, region_id limit %(limit)s
+    ), gone as (
+        delete from dirty_hours d using chosen c
+        where d.at = c.at and d.site_id = c.site_id and d.region_id = c.region_id
+        returning d.at, d.site_id, d.region_id
+    )
+    select distinct at, site_id, region_id from gone
+"""
+# Sites instead of series: a site's regions are dirty together, and the planner knows better what to do with one list.
+_OF_HOUR = sql.SQL("""
+    select {columns} from ticks
+    where site_id = any({sites}) and scheduled_at >= {since} and scheduled_at < {until} and kind = {scheduled}
+""")
+# The last slot before the hour is all that can be held into it: an earlier one ends where that begins.
+_CARRIED_IN = sql.SQL("""
+    select {columns} from unnest({sites}, {regions}) as s (site, region) cross join lateral (
+        select * from ticks
+        where site_id = s.site and region_id = s.region and scheduled_at >= {earliest} and scheduled_at < {hour}
+            and final and kind = {scheduled}
+        order by scheduled_at desc, attempt limit 1
+    ) as last
+""")
+_BETWEEN = sql.SQL("""
+    select {columns} from ticks where scheduled_at >= {since} and scheduled_at < {until} and kind = {scheduled}
+""")
+_STORED = sql.SQL("""
+    select extract(epoch from at)::int8 as at, {rest} from {table}
+    where at >= {since} and at < {until} and (site_id = any({sites}) or {everybody})
+""")
+_REST = sql.SQL(", ").join(sql.Identifier(name) for name in HOURS if name != "at")
+_FORGET = sql.SQL("""
+    delete from {table} r using unnest(%s::timestamptz[], %s::int[], %s::int[]) as k (at, site_id, region_id)
+    where r.site_id = k.site_id and r.region_id = k.region_id and r.at = k.at
+""")
+
+
+class Rolled(Struct, frozen=True):
+    """What one transaction did: marked series-hours taken, series-hours and series-days rebuilt."""
+
+    taken: int
+    hours: int
+    days: int
+
+
+def roll(connection: psycopg.Connection, *, before: datetime, limit: int = BATCH) -> Rolled:
+    """Take marked hours that begin before `before`, newest first and `limit` at most, and rebuild them and their days.
+
+    Runs in the caller's transaction; call it again while `taken` equals `limit`.
+    """
+    connection.execute("select pg_advisory_xact_lock(%s)", [ROLL_LOCK])
+    dirty = take_dirty(connection, before=before, limit=limit)
+    if dirty.is_empty():
+        return Rolled(0, 0, 0)
+    ahead, hours = _rebuild(connection, dirty)
+    touched = dirty
+    if not ahead.is_empty():
+        _, further = _rebuild(connection, ahead)
+        touched, hours = pl.concat([dirty, ahead]), pl.concat([hours, further])
+    _replace(connection, _HOURS, touched, hours)
+    days = touched.with_columns(pl.col("at").dt.truncate("1d")).unique()
+    _replace(connection, _DAYS, days, _days_of(connection, days))
+    return Rolled(dirty.height, touched.height, days.height)
+
+
+def take_dirty(connection: psycopg.Connection, *, before: datetime, limit: int = BATCH) -> pl.DataFrame:
+    """Delete the marks of up to `limit` series-hours that begin before `before`; returns [at, site_id, region_id]."""
+    rows = connection.execute(_TAKE, {"before": before, "limit": limit}).fetchall()
+    return pl.DataFrame(rows, schema=schema(HOURS, KEY), orient="row").sort(KEY)
+
+
+def recompute(connection: psycopg.Connection, since: datetime, until: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Hours and days of the UTC days that [since, until) touches, from the ticks alone. For comparison, not for speed."""
+    since, until = _day(since), _day(until - timedelta(microseconds=1)) + DAY
+    row = connection.execute(
+        "select coalesce(max(interval_s), 0) from ticks where scheduled_at >= %s and scheduled_at < %s",
+        [since - LONGEST_HOLD, until],
+    ).fetchone()
+    lookback = INTERVALS_HELD * timedelta(seconds=row[0] if row else 0)
+    found = [pl.DataFrame(schema=schema(HOURS))]
+    for hour in _steps(since, until, HOUR):
+        ticks = _ticks(connection, _BETWEEN, since=hour - lookback, until=hour + HOUR)
+        found.append(hourly(ticks).filter(pl.col("at") == hour))
+    hours = pl.concat(found)
+    return hours, daily(hours)
+
+
+def verify(connection: psycopg.Connection, since: datetime, until: datetime) -> list[str]:
+    """How the stored rollups of those UTC days differ from a recomputation: one sentence each; none where all is well."""
+    since, until = _day(since), _day(until - timedelta(microseconds=1)) + DAY
+    fresh = dict(zip(("hour", "day"), recompute(connection, since, until), strict=True))
+    tables = {"hour": _HOURS, "day": _DAYS}
+    return [
+        difference
+        for name, table in tables.items()
+        for difference in _differences(name, stored(connection, table, since, until), fresh[name])
+    ]
+
+
+def stored(
+    connection: psycopg.Connection,
+    table: sql.Identifier,
+    since: datetime,
+    until: datetime,
+    sites: Sequence[int] | None = None,
+) -> pl.DataFrame:
+    """Stored rollups (frame HOURS, sorted) that begin in [since, until), of all sites or the named ones."""
+    query = _STORED.format(
+        rest=_REST,
+        table=table,
+        since=sql.Literal(since),
+        until=sql.Literal(until),
+        sites=sql.Literal(list(sites or [])),
+        everybody=sql.Literal(sites is None),
+    )
+    with connection.cursor() as cursor, cursor.copy(sql.SQL("copy ({}) to stdout (format csv)").format(query)) as copy:
+        text = b"".join(bytes(part) for part in copy)
+    types = schema(HOURS)
+    read = {name: pl.String() if isinstance(dtype, pl.List) else dtype for name, dtype in types.items()}
+    if not text:
+        return pl.DataFrame(schema=types)
+    frame = pl.read_csv(io.BytesIO(text), has_header=False, schema=read | {"at": pl.Int64()})
+    return frame.with_columns(
+        pl.from_epoch("at").cast(TIME),
+        *(_numbers(name).cast(dtype) for name, dtype in types.items() if isinstance(dtype, pl.List)),
+    ).sort(KEY)
+
+
+def _rebuild(connection: psycopg.Connection, dirty: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Hours as their ticks have them now, and the further series-hours [at, site_id, region_id] that have to follow.
+
+    A tick marks the hours that it is held into. It also ends what the tick before it held, and that one's interval
+    may have been longer: the hours up to its lapse were never marked.
+    """
+    further, found = [dirty.clear()], [pl.DataFrame(schema=schema(HOURS))]
+    for hour, part in _chunks(dirty):
+        ticks = _ticks_around(connection, hour, part)
+        found.append(hourly(ticks).join(part, on=KEY, how="semi"))
+        further.append(_held_beyond(ticks, hour))
+    return pl.concat(further).unique().join(dirty, on=KEY, how="anti"), pl.concat(found)
+
+
+def _chunks(dirty: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]:
+    for hour, of_hour in dirty.sort(KEY).partition_by("at", as_dict=True, maintain_order=True).items():
+        for part in of_hour.iter_slices(CHUNK):
+            yield hour[0], part
+
+
+def _ticks_around(connection: psycopg.Connection, hour: datetime, part: pl.DataFrame) -> pl.DataFrame:
+    """The scheduled ticks of one hour's series, and of each the last slot before it."""
+    sites, regions = part["site_id"].to_list(), part["region_id"].to_list()
+    within = _ticks(connection, _OF_HOUR, sites=sorted(set(sites)), since=hour, until=hour + HOUR)
+    carried = _ticks(connection, _CARRIED_IN, sites=sites, regions=regions, earliest=hour - LONGEST_HOLD, hour=hour)
+    return pl.concat([carried, within.join(part, on=SERIES, how="semi")])
+
+
+def _held_beyond(ticks: pl.DataFrame, hour: datetime) -> pl.DataFrame:
+    """The series-hours after `hour` into which these ticks may be, or may have been, held."""
+    lapse = pl.col("scheduled_at") + pl.duration(seconds=INTERVALS_HELD * pl.col("interval_s").cast(pl.Int64))
+    last = (lapse.max() - pl.duration(microseconds=1)).dt.truncate("1h")
+    return (
+        ticks.group_by(SERIES)
+        .agg(last=last.cast(TIME))
+        .filter(pl.col("last") > hour)
+        .select(pl.datetime_ranges(pl.lit(hour + HOUR, TIME), "last", "1h").cast(pl.List(TIME)).alias("at"), *SERIES)
+        .explode("at")
+    )
+
+
+def _days_of(connection: psycopg.Connection, days: pl.DataFrame) -> pl.DataFrame:
+    found = [pl.DataFrame(schema=schema(HOURS))]
+    for day, part in _chunks(days):
+        sites = part["site_id"].unique().to_list()
+        hours = stored(connection, _HOURS, day, day + DAY, sites)
+        found.append(daily(hours.join(part, on=SERIES, how="semi")))
+    return pl.concat(found)
+
+
+def _ticks(connection: psycopg.Connection, query: sql.SQL, **values: object) -> pl.DataFrame:
+    """The query's ticks, as the rollups need them: COPY in rows of equal width, taken apart column by column."""
+    given = {name: sql.Literal(value) for name, value in values.items()}
+    composed = query.format(columns=_COLUMNS, scheduled=sql.Literal(KINDS[Kind.SCHEDULED]), **given)
+    copying = sql.SQL("copy ({}) to stdout (format binary)").format(composed)
+    with connection.cursor() as cursor, cursor.copy(copying) as copy:
+        blocks = [_frame(block) for block in _blocks(copy)]
+    return pl.concat([pl.DataFrame(schema=schema(TICKS, _READ)), *blocks])
+
+
+def _blocks(copy: Iterable[bytes | bytearray | memoryview]) -> Iterator[list[bytes]]:
+    """The rows of a binary COPY, without its header (before the first row) and its trailer (a message of its own)."""
+    parts = iter(copy)
+    rows = [bytes(part)[_COPY_HEADER:] for part in islice(parts, 1)]
+    while rows:
+        rows += map(bytes, islice(parts, BLOCK))
+        if rows[-1] == _COPY_TRAILER:
+            rows.pop()
+            yield rows
+            return
+        yield rows
+        rows = [bytes(part) for part in islice(parts, 1)]
+
+
+def _frame(rows: list[bytes]) -> pl.DataFrame:
+    columns, place = [], 2  # a row begins with its number of fields, a field with its length
+    for name, (_, dtype, width) in _FIELDS.items():
+        field = pl.col("row").bin.slice(place + 4, width)
+        columns.append(field.bin.reinterpret(dtype=dtype, endianness="big").alias(name))
+        place += 4 + width
+    raw = pl.DataFrame({"row": pl.Series(rows, dtype=pl.Binary)}).select(columns)
+    return raw.select(
+        scheduled_at=pl.lit(_EPOCH, TIME) + pl.duration(microseconds="scheduled_at"),
+        **{name: pl.col(name) for name in ("site_id", "region_id", "interval_s", "attempt")},
+        latency_ms=pl.col("latency_ms").fill_nan(None),
+        state=state_of("outcome"),
+        final=pl.col("flags") & 1 != 0,
+        trusted=pl.col("flags") & 2 != 0,
+        kind=pl.lit(Kind.SCHEDULED.value, KIND),
+    ).select(_READ)
+
+
+def _replace(connection: psycopg.Connection, table: sql.Identifier, keys: pl.DataFrame, rows: pl.DataFrame) -> None:
+    """Delete what is stored under `keys` and store `rows`: a key without a row is gone after."""
+    connection.execute(_FORGET.format(table=table), [keys[name].to_list() for name in KEY])
+    lists = [name for name, dtype in schema(HOURS).items() if isinstance(dtype, pl.List)]
+    text = rows.with_columns(_array(name) for name in lists).write_csv(
+        include_header=False, datetime_format="%Y-%m-%d %H:%M:%S+00"
+    )
+    copying = sql.SQL("copy {} ({}) from stdin (format csv)").format(table, _NAMES)
+    with connection.cursor() as cursor, cursor.copy(copying) as copy:
+        copy.write(text)
+
+
+def _array(name: str) -> pl.Expr:
+    """A list column as Postgres writes arrays."""
+    return pl.concat_str(pl.lit("{"), pl.col(name).cast(pl.List(pl.String)).list.join(","), pl.lit("}")).alias(name)
+
+
+def _numbers(name: str) -> pl.Expr:
+    """An array as Postgres writes it as a list of strings of digits."""
+    inside = pl.col(name).str.strip_chars("{}")
+    return pl.when(inside == "").then(pl.lit([], pl.List(pl.String))).otherwise(inside.str.split(",")).alias(name)
+
+
+def _differences(name: str, have: pl.DataFrame, want: pl.DataFrame) -> Iterator[str]:
+    for row in have.join(want, on=KEY, how="anti").select(KEY).iter_rows():
+        yield f"{name} {_words(row)} is stored, but no tick tells of it"
+    for row in want.join(have, on=KEY, how="anti").select(KEY).iter_rows():
+        yield f"{name} {_words(row)} is not stored"
+    both = have.join(want, on=KEY, how="inner", suffix=" recomputed").sort(KEY)
+    for column in (column for column in HOURS if column not in KEY):
+        differs = both.filter(pl.col(column).ne_missing(pl.col(f"{column} recomputed")))
+        for *key, stored_value, fresh_value in differs.select(*KEY, column, f"{column} recomputed").iter_rows():
+            yield f"{name} {_words(key)}: {column} is {stored_value}, recomputed {fresh_value}"
+
+
+def _words(key: Sequence[object]) -> str:
+    at, site, region = key
+    return f"{at:%Y-%m-%d %H:%M} of site {site} from region {region}"
+
+
+def _day(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _steps(since: datetime, until: datetime, step: timedelta) -> Iterator[datetime]:
+    while since < until:
+        yield since
+        since += step

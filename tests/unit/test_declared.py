@@ -1,0 +1,187 @@
+"""What people declare is taken as they mean it, or refused by field with a word of advice."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.declared import Declared, ExpectIn, RegionIn, SiteIn, judge_url, parse
+from pipeline.errors import InvalidInputError
+
+URL = "https://example.com"
+
+
+def refused(model: type[SiteIn | RegionIn | ExpectIn | Declared], data: object) -> dict[str, str]:
+    with pytest.raises(InvalidInputError) as caught:
+        parse(model, data)
+    return {problem.field: problem.message for problem in caught.value.problems}
+
+
+def site(**fields: Any) -> dict[str, Any]:
+    return {"key": "x", "url": URL, **fields}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com",
+        "http://example.com:8080/a?b=c#d",
+        "http://127.0.0.1",
+        "https://[2001:db8::1]:8443/",
+        "https://xn--bcher-kva.example/",
+        "https://bücher.example/ü",
+        "HTTPS://EXAMPLE.COM/",
+        "https://example.com/a%20b",
+    ],
+)
+def test_a_url_that_can_be_probed_is_taken_as_it_is(url: str) -> None:
+    assert judge_url(f"  {url} ") == url
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("example.com", "write https://example.com"),
+        ("", "scheme is missing"),
+        ("https://exa mple.com", "%20"),
+        ("https://example.com/a\tb", "%20"),
+        ("https://example.com/a\x00b", "%20"),
+        ("ftp://example.com", "cannot be probed yet"),
+        ("https://", "host is missing"),
+        ("https:///path", "host is missing"),
+        ("https://example.com:0", "port 0"),
+        ("https://example.com:99999", "not a URL"),
+        ("https://example.com:http", "not a URL"),
+        ("https://[::1", "not a URL"),
+        ("https://me:secret@example.com", "leave user and password out"),
+        ("https://me@example.com", "leave user and password out"),
+    ],
+)
+def test_any_other_url_is_refused_with_advice(url: str, advice: str) -> None:
+    message = refused(SiteIn, site(url=url))["url"]
+    assert advice in message
+    assert "secret" not in message
+
+
+@given(st.text(max_size=40))
+def test_whatever_is_written_for_a_url_is_taken_or_refused_and_never_crashes(url: str) -> None:
+    with suppress(ValueError):
+        assert judge_url(f"https://{url}").startswith("https://")
+
+
+@pytest.mark.parametrize("key", ["", "-a", "A", "a_b", "a.b", "a" * 64, "ä", "a b", " "])
+def test_a_key_is_short_and_plain(key: str) -> None:
+    assert list(refused(SiteIn, site(key=key))) == ["key"]
+    assert list(refused(RegionIn, {"key": key})) == ["key"]
+
+
+def test_what_is_left_out_has_a_default() -> None:
+    found = parse(SiteIn, site())
+    assert (found.name, found.interval_s, found.timeout_s, found.method) == ("x", 180, 10.0, "GET")
+    assert (found.regions, found.tags, found.headers, found.paused) == (None, [], {}, False)
+    assert found.expect.status == ["200-399"]
+
+
+@pytest.mark.parametrize(("interval_s", "timeout_s"), [(1, 1.0), (5, 5.0), (10, 10.0), (60, 10.0)])
+def test_the_timeout_follows_a_short_interval(interval_s: int, timeout_s: float) -> None:
+    assert parse(SiteIn, site(interval_s=interval_s)).timeout_s == timeout_s
+    assert parse(SiteIn, site(interval_s=interval_s, timeout_s=None)).timeout_s == timeout_s
+
+
+def test_a_timeout_longer_than_its_interval_is_refused() -> None:
+    assert "longer than interval_s (30)" in refused(SiteIn, site(interval_s=30, timeout_s=31))["timeout_s"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("interval_s", 0),
+        ("interval_s", 86_401),
+        ("interval_s", 1.5),
+        ("interval_s", "soon"),
+        ("interval_s", None),
+        ("timeout_s", 0),
+        ("timeout_s", 121),
+        ("timeout_s", float("inf")),
+        ("timeout_s", float("nan")),
+        ("spacing_s", -1),
+        ("spacing_s", float("nan")),
+        ("confirmations", 6),
+        ("max_redirects", 21),
+        ("method", "TRACE"),
+        ("method", "get"),
+        ("paused", "perhaps"),
+        ("regions", []),
+        ("name", "a" * 201),
+        ("url", 5),
+        ("url", f"https://example.com/{'a' * 2_000}"),
+        ("headers", {"a b": "1"}),
+        ("headers", {"": "1"}),
+        ("headers", {"A": "1\r\nB: 2"}),
+        ("headers", {"A": "\x00"}),
+        ("headers", []),
+        ("tags", ["a,b"]),
+        ("tags", ["a" * 51]),
+        ("tags", [f"{n}" for n in range(51)]),
+        ("nope", 1),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused_by_field(field: str, value: object) -> None:
+    assert list(refused(SiteIn, site(**{field: value}))) == [field]
+
+
+def test_every_problem_is_told_at_once() -> None:
+    found = refused(SiteIn, {"url": "nope", "interval_s": 0, "expect": {"status": ["99"]}, "colour": "red"})
+    assert set(found) == {"key", "url", "interval_s", "expect.status[0]", "colour"}
+    assert found["key"] == "this field is needed"
+    assert found["colour"] == "there is no such field"
+
+
+def test_tags_and_regions_are_sets_in_order() -> None:
+    found = parse(SiteIn, site(tags=["b", " a ", "b", ""], regions=["us", "eu", "us"]))
+    assert (found.tags, found.regions) == (["a", "b"], ["eu", "us"])
+
+
+@pytest.mark.parametrize(
+    ("written", "means"), [(200, ["200"]), ("204", ["204"]), ([200, "300-399"], ["200", "300-399"])]
+)
+def test_statuses_may_be_written_as_they_come_to_mind(written: object, means: list[str]) -> None:
+    assert parse(ExpectIn, {"status": written}).status == means
+
+
+@pytest.mark.parametrize("status", ["99", "600", "2xx", "299-200", "200-", "", "200,201", [], None, True])
+def test_any_other_status_is_refused(status: object) -> None:
+    assert refused(ExpectIn, {"status": status})
+
+
+@pytest.mark.parametrize("resolver", ["1.1.1.1", "1.1.1.1:5353", "2001:db8::1"])
+def test_a_resolver_is_an_address_with_or_without_a_port(resolver: str) -> None:
+    assert parse(RegionIn, {"key": "r", "resolvers": [resolver]}).resolvers == [resolver]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("resolvers", ["dns.example"]),
+        ("resolvers", ["1.1.1.1:0"]),
+        ("resolvers", ["1.1.1.1:x"]),
+        ("resolvers", ["1.1.1.1:65536"]),
+        ("source_address", "eth0"),
+        ("proxy", "socks5://p:1"),
+        ("proxy", "http://p"),
+        ("proxy", "p:1"),
+    ],
+)
+def test_a_region_that_cannot_dial_is_refused_by_field(field: str, value: object) -> None:
+    assert list(refused(RegionIn, {"key": "r", field: value})) == [field]
+
+
+def test_a_declaration_comes_back_as_it_went_out() -> None:
+    found = parse(SiteIn, site(interval_s=5, headers={"A": "1"}, expect={"status": 204}, regions=["eu"], tags=["t"]))
+    assert parse(SiteIn, found.model_dump()) == found
+    region = parse(RegionIn, {"key": "r", "proxy": "http://p:1", "resolvers": ["1.1.1.1"]})
+    assert parse(RegionIn, region.model_dump()) == region

@@ -1,0 +1,80 @@
+"""The census: what Redis knows of the fleet, as rows, since the app sees only Postgres."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from redis import Redis
+from sqlalchemy import Engine
+
+from pipeline.store import fleet
+from pipeline.store.fleet import Backlog, WorkerSeen
+from pipeline.vocabulary import Region
+from workers import streams
+
+FORGOTTEN_AFTER = timedelta(hours=1)
+
+
+class Census:
+    """Taken by the recorder, who reads every region's streams anyway."""
+
+    def __init__(self, name: str, *, started_at: datetime) -> None:
+        self._name = name
+        self._started_at = started_at
+        self._recorded = 0
+
+    def recorded(self, ticks: int) -> None:
+        self._recorded += ticks
+
+    def take(self, engine: Engine, client: Redis, regions: Sequence[Region], now: datetime) -> int:
+        """Write backlogs, probers and ourselves down; returns how many ticks wait."""
+        living = [region for region in regions if region.deleted_at is None]
+        backlogs = [_backlog(client, region, now) for region in living]
+        seen = [self._self(now)]
+        for region in living:
+            seen += [_prober(region, name, about, now) for name, about in streams.leases(client, region.key).items()]
+        with engine.begin() as connection:
+            fleet.beat(connection, *seen)
+            fleet.note_backlogs(connection, backlogs)
+            fleet.forget_workers(connection, before=now - FORGOTTEN_AFTER)
+        return sum(backlog.ticks_waiting for backlog in backlogs)
+
+    def _self(self, now: datetime) -> WorkerSeen:
+        return WorkerSeen(
+            name=self._name,
+            role="recorder",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=self._started_at,
+            seen_at=now,
+            detail={"recorded": self._recorded},
+        )
+
+
+def _backlog(client: Redis, region: Region, now: datetime) -> Backlog:
+    depth = streams.depth(client, streams.checks(region.key), streams.PROBERS)
+    return Backlog(
+        region_id=region.id,
+        seen_at=now,
+        checks_waiting=depth.waiting,
+        checks_pending=depth.pending,
+        oldest_waiting_s=depth.oldest_waiting_s,
+        oldest_pending_s=depth.oldest_pending_s,
+        ticks_waiting=streams.length(client, streams.ticks(region.key)),
+    )
+
+
+def _prober(region: Region, name: str, about: dict[str, object], now: datetime) -> WorkerSeen:
+    return WorkerSeen(
+        name=name,
+        role="prober",
+        host=str(about.pop("host", "?")),
+        pid=int(str(about.pop("pid", 0))),
+        started_at=datetime.fromisoformat(str(about.pop("started_at", now.isoformat()))),
+        seen_at=now,
+        region_id=region.id,
+        detail=about,
+    )

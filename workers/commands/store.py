@@ -1,0 +1,68 @@
+"""What the commands that talk to Postgres share: a transaction on the store, plain tables, and errors for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from pipeline.errors import InvalidInputError, WorkbenchError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+ACTOR = "cli"
+BAD_INPUT = 2
+
+
+@contextmanager
+def store(options: Mapping[str, str] | None = None, *, read_only: bool = False) -> Iterator[Connection]:
+    """One transaction on the database in force. What goes wrong is said in words (see `said`)."""
+    from sqlalchemy.pool import NullPool
+
+    from pipeline.store.engine import engine
+    from pipeline.store.explained import explained
+    from workers.cli import read_settings
+
+    with said(options):
+        database = engine(read_settings().database, read_only=read_only, pool=NullPool, name="betterstack cli")
+        with explained(), database.begin() as connection:
+            yield connection
+
+
+@contextmanager
+def said(options: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Print what we raise on purpose, a line a problem, and end. `options` are the fields' names on a command line."""
+    try:
+        yield
+    except InvalidInputError as error:
+        for problem in error.problems:
+            problem.field = (options or {}).get(problem.field, problem.field)
+            typer.echo(f"betterstack: {problem}", err=True)
+        raise typer.Exit(BAD_INPUT) from None
+    except WorkbenchError as error:
+        typer.echo(f"betterstack: {error}", err=True)
+        raise typer.Exit(BAD_INPUT) from None
+
+
+def echo_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Columns side by side, whole at any width, so that grep and awk find what they look for."""
+    cells = [[_cell(value) for value in row] for row in [headers, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
+    for row in cells:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def echo_json(value: Any) -> None:
+    """One JSON document; times are ISO 8601 in UTC."""
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _cell(value: Any) -> str:
+    """A name may hold what a terminal would obey."""
+    text = "-" if value is None or value == "" else str(value)
+    return "".join(letter if letter.isprintable() else "�" for letter in text)

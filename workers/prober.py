@@ -1,0 +1,292 @@
+"""The prober: takes a region's checks, starts each at its time, hands the ticks over.
+
+One event loop. Entries are taken ahead of their time and wait here; a probe is a task; what came of it goes
+out in batches, each one MULTI. An entry is held until Redis said that it is gone, so that whatever breaks,
+it is repeated rather than lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import socket
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import uvloop
+from redis.exceptions import RedisError, ResponseError
+
+from pipeline.settings import Settings
+from pipeline.vocabulary import Check, Outcome, Probe, Tick
+from workers import streams
+from workers.attempts import confirmation_of, is_late, tick_of, unprobed
+from workers.courier import Claimed, Courier, Done
+from workers.killpoints import reached
+from workers.lifecycle import stop_event
+from workers.probes import PROBES, ProbeFunction
+from workers.stalls import Stalls
+from workers.streams import Entry
+from workers.wire import UnreadableError, unpack_check
+
+log = logging.getLogger("prober")
+
+HELD_LIMIT = 4_000  # taken and not handed over: 2 s ahead at 1 000 checks/s, twice; some 8 MB
+BATCH = 200  # ticks in one hand-over
+LINGER_S = 0.02  # how long the first tick of a batch waits for company
+BEAT_S = 1.5  # renew, claim: a lease survives two lost beats
+DRAIN_S = 8.0  # for what is under way when we are told to stop
+HOMELESS_S = 10.0  # how long a tick waits for a stream that is gone (it may be on its way back)
+MOST_DELIVERIES = 3  # an entry delivered more often than this killed those who took it
+
+
+class Prober:
+    """One consumer of one region. `clock` is wall time; probes time themselves."""
+
+    def __init__(
+        self,
+        courier: Courier,
+        *,
+        in_flight: int,
+        clock: Callable[[], datetime],
+        probes: dict[str, ProbeFunction] = PROBES,
+    ) -> None:
+        self._courier = courier
+        self._clock = clock
+        self._probes = probes
+        self._slots = asyncio.Semaphore(in_flight)
+        self._held: dict[bytes, asyncio.Task[None]] = {}
+        self._room = asyncio.Event()
+        self._finished: deque[Done] = deque()
+        self._news = asyncio.Event()
+        self._stalls = Stalls()
+        self._lateness_ms: deque[float] = deque(maxlen=2_000)
+        self._probing = 0
+        self._probed = 0
+        self._started_at = clock()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`, then finish what is under way and leave."""
+        background = [
+            asyncio.create_task(each) for each in (self._stalls.watch(), self._deliver_forever(), self._beat_forever())
+        ]
+        reading = asyncio.create_task(self._take_forever())
+        await stop.wait()
+        reading.cancel()
+        await self._drain()
+        for task in background:
+            task.cancel()
+        await asyncio.gather(reading, *background, return_exceptions=True)
+        try:
+            await self._courier.leave()
+        except RedisError:
+            log.warning("left without a word", extra={"action": "left_unheard"})
+
+    async def _drain(self) -> None:
+        """Let probes end and their ticks go out; what only waits for its time stays pending, for others to claim."""
+        for task in list(self._held.values()):
+            if task.get_name() == "waiting":
+                task.cancel()
+        deadline = time.monotonic() + DRAIN_S
+        while (self._probing or self._finished) and time.monotonic() < deadline:  # noqa: ASYNC110 - two conditions
+            await asyncio.sleep(0.02)
+
+    async def _take_forever(self) -> None:
+        pause = 0.0
+        while True:
+            room = HELD_LIMIT - len(self._held)
+            if room <= 0:
+                self._room.clear()
+                await self._room.wait()
+                continue
+            try:
+                entries = await self._courier.take(min(room, 500))
+                pause = 0.0
+            except RedisError as error:
+                pause = await self._recover(error, pause)
+                continue
+            for entry in entries:
+                await self._accept(entry)
+
+    async def _recover(self, error: RedisError, pause: float) -> float:
+        """A region's group comes back with the pusher's next beat; a server when it likes."""
+        lost = isinstance(error, ResponseError) and streams.is_lost(error)
+        if not pause and not lost:
+            log.warning("cannot take checks", extra={"action": "redis_away", "error": str(error)})
+        elif pause == 0.4:
+            log.info("the region has no stream yet", extra={"action": "group_lost"})
+        pause = min(1.0, pause * 2 or 0.1)
+        await asyncio.sleep(pause)
+        return pause
+
+    async def _accept(self, entry: Entry, deliveries: int = 1) -> None:
+        """Put an entry on its way. One that cannot be read, or that kills who takes it, is buried."""
+        if entry.id in self._held:
+            return
+        try:
+            check = unpack_check(entry.fields)
+        except UnreadableError as error:
+            await self._bury(entry, str(error), None)
+            return
+        if deliveries > MOST_DELIVERIES:
+            detail = f"this check was taken {deliveries - 1} times and never came back"
+            await self._bury(
+                entry, detail, unprobed(check, Outcome.POISON, detail=detail, prober=self._courier.consumer)
+            )
+            return
+        task = asyncio.create_task(self._see_through(entry.id, check), name="waiting")
+        self._held[entry.id] = task
+
+    async def _bury(self, entry: Entry, reason: str, tick: Tick | None) -> None:
+        log.error("entry buried", extra={"action": "entry_buried", "entry": entry.id.decode(), "reason": reason})
+        try:
+            await self._courier.bury(entry, reason, tick)
+        except RedisError:
+            return  # still pending: it comes again
+
+    async def _see_through(self, entry_id: bytes, check: Check) -> None:
+        """From taking an entry to its tick."""
+        try:
+            tick = await self._attempt(check)
+        except asyncio.CancelledError:
+            self._release(entry_id)
+            raise
+        confirmation = confirmation_of(check, tick, now=self._clock())
+        self._finished.append(Done(entry_id, tick, confirmation))
+        self._news.set()
+
+    async def _attempt(self, check: Check) -> Tick:
+        wait_s = (check.starts_at - self._clock()).total_seconds()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        async with self._slots:
+            started_at = self._clock()
+            if is_late(check, started_at):
+                detail = f"taken {(started_at - check.starts_at).total_seconds():.1f} s after its time"
+                return unprobed(check, Outcome.LATE, detail=detail, prober=self._courier.consumer)
+            self._lateness_ms.append((started_at - check.starts_at).total_seconds() * 1000)
+            task = asyncio.current_task()
+            assert task is not None
+            task.set_name("probing")
+            self._probing += 1
+            self._probed += 1
+            mark = self._stalls.mark()
+            reached("prober: before probe")
+            try:
+                probe = await self._probe(check)
+            finally:
+                self._probing -= 1
+            return tick_of(
+                check,
+                probe,
+                started_at=started_at,
+                stall_ms=self._stalls.longest_ms(mark),
+                prober=self._courier.consumer,
+            )
+
+    async def _probe(self, check: Check) -> Probe:
+        """Whatever goes wrong in our own code says nothing about the site."""
+        scheme = check.spec.url.partition(":")[0].lower()
+        try:
+            return await self._probes[scheme](check.spec, check.network)
+        except Exception as error:
+            log.exception("probe failed", extra={"action": "probe_failed", "site_id": check.site_id})
+            return Probe(Outcome.POISON, detail=f"our probe failed: {type(error).__name__}")
+
+    async def _deliver_forever(self) -> None:
+        """Hand finished entries over; a batch that Redis did not confirm is kept and tried again."""
+        homeless_since: float | None = None
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            await asyncio.sleep(LINGER_S)
+            while self._finished:
+                batch = [self._finished.popleft() for _ in range(min(BATCH, len(self._finished)))]
+                try:
+                    reached("prober: before hand-over")
+                    homeless = await self._courier.hand_over(batch)
+                except RedisError as error:
+                    self._finished.extendleft(reversed(batch))
+                    log.warning("cannot hand over", extra={"action": "redis_away", "error": str(error)})
+                    await asyncio.sleep(0.5)
+                    continue
+                homeless_since = (homeless_since or time.monotonic()) if homeless else None
+                self._settle(batch, homeless, homeless_since)
+                if homeless:
+                    await asyncio.sleep(0.2)
+
+    def _settle(self, batch: list[Done], homeless: list[Done], since: float | None) -> None:
+        """Let go of what arrived. Where the region's stream is gone, wait for it a while: it may be a restart."""
+        keep = {item.entry_id for item in homeless} if since and time.monotonic() - since < HOMELESS_S else set()
+        for item in batch:
+            if item.entry_id in keep:
+                self._finished.append(item)
+            else:
+                self._release(item.entry_id)
+
+    def _release(self, entry_id: bytes) -> None:
+        self._held.pop(entry_id, None)
+        self._room.set()
+
+    async def _beat_forever(self) -> None:
+        while True:
+            try:
+                await self._courier.renew(self.about())
+                await self._take_over(await self._courier.claim(self._held.keys()))
+            except RedisError as error:
+                log.debug("no beat", extra={"action": "redis_away", "error": str(error)})
+            await asyncio.sleep(BEAT_S)
+
+    async def _take_over(self, claimed: Sequence[Claimed]) -> None:
+        for each in claimed:
+            await self._accept(each.entry, each.deliveries)
+        if claimed:
+            log.info("claimed what was left behind", extra={"action": "claimed", "entries": len(claimed)})
+
+    def about(self) -> dict[str, Any]:
+        """How we are: counts, milliseconds and megabytes, each named with its unit."""
+        late = sorted(self._lateness_ms)
+        return {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started_at": self._started_at.isoformat(),
+            "held": len(self._held),
+            "in_flight": self._probing,
+            "probed": self._probed,
+            "lateness_p50_ms": round(late[len(late) // 2], 2) if late else None,
+            "lateness_p99_ms": round(late[len(late) * 99 // 100], 2) if late else None,
+            "stall_ms": round(self._stalls.recent_ms(), 2),
+            "rss_mb": rss_mb(),
+        }
+
+
+def rss_mb() -> float:
+    """Resident memory of this process now, or its peak where the system does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - a file of the kernel
+            return round(int(statm.read().split()[1]) * resource.getpagesize() / 2**20, 1)
+    except OSError:
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+async def _main(settings: Settings, region: str) -> None:
+    consumer = f"{region}-{uuid.uuid4().hex[:6]}"
+    courier = Courier(settings.redis, region, consumer)
+    prober = Prober(courier, in_flight=settings.prober_in_flight, clock=lambda: datetime.now(UTC))
+    log.info("probing", extra={"action": "prober_started", "region": region, "consumer": consumer})
+    try:
+        await prober.run(stop_event())
+    finally:
+        await courier.close()
+
+
+def run(settings: Settings, region: str) -> None:
+    """Probe for a region until a signal."""
+    gc.freeze()  # what start-up made stays; collections then look at the living only
+    uvloop.run(_main(settings, region))

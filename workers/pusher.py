@@ -1,0 +1,300 @@
+"""The pusher: once a second, the checks that come due go out to their regions' streams.
+
+Whoever holds the advisory lock leads. A beat is one transaction on the connection that holds it: look at the
+edits, compute the slots up to a little ahead of now, XADD them, note how far; then commit. A crash before the
+commit repeats entries, which their key makes harmless; it never loses one. With Postgres away the leader goes
+on from its plan in memory for a while, since checks must not stop because our own books are closed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from apscheduler.schedulers.background import BackgroundScheduler
+from msgspec import Struct, field
+from redis import Redis
+from redis.exceptions import RedisError
+
+from pipeline.schedule import Plan, Slot
+from pipeline.settings import Settings
+from pipeline.store import schedule as store
+from pipeline.store.engine import VANISHED, plain_dsn
+from pipeline.vocabulary import Check, Kind, Outcome, Region, Source, Spec
+from workers import streams
+from workers.attempts import grace, unprobed
+from workers.killpoints import reached
+from workers.lifecycle import Stop
+from workers.wire import Entry, pack
+
+log = logging.getLogger("pusher")
+
+BEAT_S = 1.0
+LOOKAHEAD = timedelta(seconds=2)  # checks are with their probers before they are due
+CATCH_UP = timedelta(minutes=10)  # how far back a new leader accounts for what nobody pushed
+ALONE = timedelta(minutes=10)  # how long to go on from memory without Postgres
+DELETED_GRACE = timedelta(seconds=5)  # a removed region's last checks may still be taken
+
+
+class Push(Struct):
+    """What one beat sends: entries by stream key."""
+
+    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    checks: int = 0
+    missed: int = 0
+
+
+def step(
+    slots: Iterable[Slot],
+    regions: Mapping[int, Region],
+    *,
+    now: datetime,
+    epoch: int,
+    full: frozenset[str] = frozenset(),
+    kind: Kind = Kind.SCHEDULED,
+) -> Push:
+    """Slots as stream entries. What is overdue, or meant for a region that is full, is accounted for as unknown."""
+    push = Push()
+    for slot in slots:
+        region = regions.get(slot.revision.region_id)
+        if region is None:
+            continue
+        check = _check(slot, epoch, kind)
+        if now - slot.scheduled_at > grace(check):
+            missed = (Outcome.SCHEDULER_DOWN, "no pusher was running when this check was due")
+        elif region.key in full:
+            missed = (Outcome.WORKER_LOST, f"{streams.STREAM_LIMIT} checks wait and nobody takes them")
+        else:
+            push.entries.setdefault(streams.checks(region.key), []).append(pack(check))
+            push.checks += 1
+            continue
+        tick = unprobed(check, missed[0], detail=missed[1], prober="pusher", source=Source.PUSHER)
+        push.entries.setdefault(streams.ticks(region.key), []).append(pack(tick))
+        push.missed += 1
+    return push
+
+
+def _check(slot: Slot, epoch: int, kind: Kind) -> Check:
+    revision = slot.revision
+    assert isinstance(revision.spec, Spec)
+    return Check(
+        site_id=revision.site_id,
+        region_id=revision.region_id,
+        scheduled_at=slot.scheduled_at,
+        revision=revision.id,
+        interval_s=revision.interval_s,
+        spec=revision.spec,
+        network=revision.network,
+        epoch=epoch,
+        kind=kind,
+    )
+
+
+class Pusher:
+    """The loop's memory between beats."""
+
+    def __init__(self, dsn: str, client: Redis, *, clock: Callable[[], datetime]) -> None:
+        self._dsn = dsn
+        self._client = client
+        self._clock = clock
+        self._name = f"pusher-{socket.gethostname()}-{os.getpid()}"
+        self._connection: psycopg.Connection | None = None
+        self._epoch: int | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._plan = Plan()
+        self._regions: dict[int, Region] = {}
+        self._dropped: set[int] = set()
+        self._seen_revision: int | None = None
+        self._pushed_until: datetime | None = None
+        self._unpushed: list[Slot] = []
+        self._alone_since: datetime | None = None
+        self._redis_lost = False
+
+    def beat(self) -> None:
+        """One beat; nothing that a server does makes it raise."""
+        now = self._clock()
+        try:
+            if self._connection is None:
+                self._connect(now)
+            if self._epoch is not None:
+                self._lead(now)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            self._lose_postgres(now, error)
+        except RedisError as error:
+            self._lose_redis(error)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self, now: datetime) -> None:
+        options = "-c timezone=UTC -c statement_timeout=5000 -c lock_timeout=3000"
+        connection = psycopg.connect(
+            plain_dsn(self._dsn),
+            autocommit=True,
+            application_name=self._name,
+            options=options,
+            **{**VANISHED, "connect_timeout": "2"},
+        )
+        epoch = store.try_to_lead(connection, self._name)
+        if epoch is None:
+            connection.close()
+            self._step_down()
+            return
+        log.info("leading", extra={"action": "leading", "epoch": epoch, "leader": self._name})
+        self._connection, self._epoch, self._alone_since = connection, epoch, None
+        with connection.transaction():
+            _, stored = store.hold_schedule(connection, epoch)
+            self._resume(connection, now, stored)
+
+    def _step_down(self) -> None:
+        if self._epoch is not None:
+            log.warning("another pusher leads", extra={"action": "stepped_down", "epoch": self._epoch})
+        self._epoch = None
+        self._forget()
+        self.close()
+
+    def _resume(self, connection: psycopg.Connection, now: datetime, stored: datetime | None) -> None:
+        """Go on where the schedule was left: by us, before Postgres went away, or by the leader before us."""
+        if self._seen_revision is None:
+            since = max(stored or now - CATCH_UP, now - CATCH_UP)
+            self._seen_revision = store.newest_revision(connection)
+            self._plan.learn(store.revisions_in_force(connection, since), since)
+            self._pushed_until = since
+        elif stored is not None and self._pushed_until is not None and stored > self._pushed_until:
+            self._plan.take(stored)  # somebody else led meanwhile and pushed these
+            self._pushed_until = stored
+
+    def _lead(self, now: datetime) -> None:
+        assert self._connection is not None
+        assert self._epoch is not None
+        if self._redis_lost:
+            self._client.ping()  # raises while Redis is away
+        with self._connection.transaction():
+            ours, stored = store.hold_schedule(self._connection, self._epoch)
+            if ours and self._redis_lost:
+                # What of the last beat arrived is not known: begin again where the books say. Repeating is harmless.
+                self._forget()
+                self._resume(self._connection, now, stored)
+            if ours:
+                self._send_due(self._connection, now)
+        if not ours:
+            self._step_down()
+
+    def _send_due(self, connection: psycopg.Connection, now: datetime) -> None:
+        self._learn(connection, now)
+        self._push(now)
+        self._push_manual(connection, now)
+        assert self._pushed_until is not None
+        reached("pusher: before commit")
+        store.note_pushed(connection, self._pushed_until, now)
+
+    def _learn(self, connection: psycopg.Connection, now: datetime) -> None:
+        """Take in the edits since the last beat, and the regions that came and went."""
+        assert self._seen_revision is not None
+        assert self._pushed_until is not None
+        news = store.revisions_after(connection, self._seen_revision)
+        if news:
+            self._plan.learn(news, min(self._pushed_until, *(revision.effective_at for revision in news)))
+            self._seen_revision = news[-1].id
+        regions = store.regions_known(connection, since=now - timedelta(hours=1))
+        self._regions = {region.id: region for region in regions}
+        living = [region.key for region in regions if region.deleted_at is None]
+        for region in regions:
+            over = region.deleted_at is not None and now - region.deleted_at > DELETED_GRACE
+            if over and region.id not in self._dropped and region.key not in living:
+                streams.drop(self._client, streams.checks(region.key))
+                self._dropped.add(region.id)
+                log.info("region's checks are gone", extra={"action": "region_dropped", "region": region.key})
+
+    def _push(self, now: datetime) -> None:
+        """Send everything due before now + lookahead; what could not be sent stays for the next beat."""
+        self._tend_streams()
+        until = now + LOOKAHEAD
+        if not self._unpushed:
+            self._unpushed = self._plan.take(until)
+            self._pushed_until = max(until, self._pushed_until or until)
+        push = step(self._unpushed, self._regions, now=now, epoch=self._epoch or 0, full=self._full())
+        self._send(push)
+        self._unpushed = []
+
+    def _push_manual(self, connection: psycopg.Connection, now: datetime) -> None:
+        asked = store.take_manual(connection, now)
+        slots = [Slot(manual.requested_at, manual.revision) for manual in asked]
+        if slots:
+            self._send(step(slots, self._regions, now=now, epoch=self._epoch or 0, kind=Kind.MANUAL))
+
+    def _send(self, push: Push) -> None:
+        for key, entries in push.entries.items():
+            streams.push(self._client, key, entries)
+        if push.missed:
+            log.warning("slots were missed", extra={"action": "slots_missed", "slots": push.missed})
+
+    def _tend_streams(self) -> None:
+        """Every living region has its streams and groups, also after a FLUSHALL."""
+        for region in self._living():
+            if not streams.exist(self._client, region.key):
+                streams.ensure_groups(self._client, region.key)
+                log.info("region's streams are ready", extra={"action": "region_ready", "region": region.key})
+
+    def _full(self) -> frozenset[str]:
+        return frozenset(
+            region.key
+            for region in self._living()
+            if streams.length(self._client, streams.checks(region.key)) > streams.STREAM_LIMIT
+        )
+
+    def _living(self) -> list[Region]:
+        return [region for region in self._regions.values() if region.deleted_at is None]
+
+    def _lose_redis(self, error: RedisError) -> None:
+        if not self._redis_lost:
+            log.warning("Redis is away", extra={"action": "redis_away", "error": str(error)})
+        self._redis_lost = True
+
+    def _lose_postgres(self, now: datetime, error: psycopg.Error) -> None:
+        """Go on alone for a while; without a plan there is nothing to go on with."""
+        self.close()
+        why = str(error).strip()
+        if self._epoch is None:
+            log.warning("Postgres is away", extra={"action": "postgres_away", "error": why})
+            return
+        if self._alone_since is None:
+            self._alone_since = now
+            log.warning("Postgres is away: going on from memory", extra={"action": "alone", "error": why})
+        if now - self._alone_since > ALONE:
+            log.error("Postgres is away for too long: no more checks", extra={"action": "alone_too_long"})
+            self._step_down()
+            return
+        try:
+            self._push(now)
+        except RedisError as redis_error:
+            self._lose_redis(redis_error)
+
+
+def run(settings: Settings, stop: Stop) -> None:
+    """Beat until told to stop."""
+    client = streams.connect(settings.redis)
+    pusher = Pusher(settings.database, client, clock=lambda: datetime.now(UTC))
+    scheduler = BackgroundScheduler(timezone=UTC)
+    scheduler.add_job(
+        pusher.beat,
+        "interval",
+        seconds=BEAT_S,
+        next_run_time=datetime.now(UTC),
+        coalesce=True,  # a beat covers all the time since the last one, so a missed one needs no second run
+        max_instances=1,
+        misfire_grace_time=None,
+    )
+    scheduler.start()
+    stop.wait()
+    scheduler.shutdown(wait=True)
+    pusher.close()
+    client.close()

@@ -1,0 +1,213 @@
+"""The recorder: ticks from every region's stream into Postgres, and what they say about the sites.
+
+A batch is one transaction: ticks in, touched hours marked, standings and verdicts folded, transitions out.
+Commit first, acknowledge after: a crash between the two repeats a batch, and its keys make that harmless.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from msgspec import Struct
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.judge.fold import judge, silence
+from pipeline.settings import Settings
+from pipeline.store.engine import VANISHED, engine, plain_dsn
+from pipeline.store.schedule import regions_known
+from pipeline.store.standings import lock_watched, sites_gone_silent, write_judged
+from pipeline.store.ticks import ensure_partitions, store_ticks
+from pipeline.vocabulary import Region, Tick
+from workers import streams
+from workers.census import Census
+from workers.killpoints import reached
+from workers.lifecycle import Stop
+from workers.streams import RECORDERS, Entry
+from workers.wire import UnreadableError, unpack_tick
+
+log = logging.getLogger("recorder")
+
+READ = 2_000  # entries of one region in a batch: a commit of some 30 ms
+PACE_S = 0.1  # a batch no oftener than this: fewer, larger transactions, and ticks are on the page in time
+SWEEP_S = 2.0  # regions, silence, census
+CLAIM_IDLE_MS = 30_000  # a batch that a dead recorder held for this long is ours
+SEATS = 8  # recorders side by side; a seat is a consumer name, so that who comes back finds its own entries
+SEAT_LOCK = 0x73656174  # "seat"
+DELETED_GRACE = timedelta(seconds=10)  # probes that were under way when their region was removed
+# A tick outside these bounds comes from a broken clock; no partition is made for it.
+OLDEST, NEWEST = timedelta(days=400), timedelta(days=1)
+
+
+class Batch(Struct):
+    """What was read, by region: entries to acknowledge, and the ticks in them."""
+
+    entries: dict[str, list[Entry]]
+    ticks: list[Tick]
+
+
+def record(connection: psycopg.Connection, ticks: Sequence[Tick], *, now: datetime) -> int:
+    """Store a batch and judge it, in the caller's transaction; returns how many ticks were new."""
+    ensure_partitions(connection, {tick.scheduled_at.date() for tick in ticks})
+    stored = store_ticks(connection, ticks)
+    watched = lock_watched(connection, {tick.site_id for tick in stored})
+    write_judged(connection, watched, judge(watched, stored, now=now))
+    return len(stored)
+
+
+def sweep_silence(connection: psycopg.Connection, *, now: datetime) -> None:
+    """Verdicts of sites that went silent, in a transaction of their own."""
+    with connection.transaction():
+        watched = lock_watched(connection, sites_gone_silent(connection, now))
+        write_judged(connection, watched, silence(watched, now=now))
+
+
+class Recorder:
+    """The loop's memory: a connection, a seat, the regions to read."""
+
+    def __init__(self, dsn: str, client: Redis, *, clock: Callable[[], datetime]) -> None:
+        self._dsn = dsn
+        self._client = client
+        self._clock = clock
+        self._census = Census(f"recorder-{socket.gethostname()}-{os.getpid()}", started_at=clock())
+        self._engine = engine(dsn, name="recorder census")
+        self._connection: psycopg.Connection | None = None
+        self._seat = ""
+        self._regions: list[Region] = []
+        self._swept = 0.0
+        self._recover = True
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def beat(self) -> int:
+        """Read, record, acknowledge once; returns how many entries were done. Errors: psycopg's and redis's."""
+        connection = self._connected()
+        if time.monotonic() - self._swept >= SWEEP_S:
+            self._look_around(connection)
+        batch = self._read()
+        if batch.ticks:
+            with connection.transaction():
+                new = record(connection, batch.ticks, now=self._clock())
+                reached("recorder: before commit")
+            reached("recorder: after commit")
+            self._census.recorded(new)
+        for region, entries in batch.entries.items():
+            streams.done(self._client, streams.ticks(region), RECORDERS, [entry.id for entry in entries])
+        return sum(map(len, batch.entries.values()))
+
+    def fail(self, error: Exception) -> None:
+        """After an error: a fresh connection, and a second look at what we were given before."""
+        if not isinstance(error, RedisError):
+            self.close()
+        self._recover = True
+
+    def _connected(self) -> psycopg.Connection:
+        if self._connection is None:
+            options = "-c timezone=UTC -c lock_timeout=30000"
+            self._connection = psycopg.connect(
+                plain_dsn(self._dsn), autocommit=True, application_name="recorder", options=options, **VANISHED
+            )
+            self._seat = _take_seat(self._connection)
+            self._swept = 0.0
+        return self._connection
+
+    def _look_around(self, connection: psycopg.Connection) -> None:
+        """Every few seconds: regions that came and went, sites that nobody reports on, how the fleet is."""
+        now = self._clock()
+        self._regions = regions_known(connection, since=now - timedelta(hours=1))
+        living = {region.key for region in self._regions if region.deleted_at is None}
+        for region in self._regions:
+            over = region.deleted_at is not None and now - region.deleted_at > DELETED_GRACE
+            if over and region.key not in living and self._drained(region):
+                streams.drop(self._client, streams.ticks(region.key))
+        ticks_waiting = self._census.take(self._engine, self._client, self._regions, now)
+        if ticks_waiting < READ:  # else the silence may be our own
+            sweep_silence(connection, now=now)
+        self._swept = time.monotonic()
+        self._recover = True
+
+    def _drained(self, region: Region) -> bool:
+        return streams.length(self._client, streams.ticks(region.key)) == 0
+
+    def _read(self) -> Batch:
+        batch = Batch({}, [])
+        for region in self._regions:
+            for entry in self._entries(region.key):
+                self._unpack(batch, region.key, entry)
+        self._recover = self._recover and bool(batch.entries)  # there may be more than one batch of them
+        return batch
+
+    def _entries(self, region: str) -> list[Entry]:
+        key = streams.ticks(region)
+        try:
+            if self._recover:
+                lost = streams.own_pending(self._client, key, RECORDERS, self._seat, READ)
+                lost += streams.claim(self._client, key, RECORDERS, self._seat, idle_ms=CLAIM_IDLE_MS, count=READ)
+                if lost:
+                    return list({entry.id: entry for entry in lost}.values())
+            return streams.read(self._client, key, RECORDERS, self._seat, READ)
+        except ResponseError as error:
+            if streams.is_lost(error):
+                return []  # removed, or on its way back with the pusher's next beat
+            raise
+
+    def _unpack(self, batch: Batch, region: str, entry: Entry) -> None:
+        try:
+            tick = unpack_tick(entry.fields)
+            _refuse_unlikely(tick, self._clock())
+        except UnreadableError as error:
+            about = {"action": "entry_buried", "entry": entry.id.decode(), "reason": str(error)}
+            log.error("entry buried", extra=about)  # noqa: TRY400 - the reason says it all
+            streams.bury(self._client, region, streams.ticks(region), RECORDERS, entry, str(error))
+            return
+        batch.entries.setdefault(region, []).append(entry)
+        batch.ticks.append(tick)
+
+
+def _refuse_unlikely(tick: Tick, now: datetime) -> None:
+    if not now - OLDEST < tick.scheduled_at < now + NEWEST:
+        raise UnreadableError(f"a tick for {tick.scheduled_at:%Y-%m-%d %H:%M} comes from a broken clock")
+
+
+def _take_seat(connection: psycopg.Connection) -> str:
+    """The first seat that nobody holds; the session holds it until it ends."""
+    for seat in range(1, SEATS + 1):
+        row = connection.execute("select pg_try_advisory_lock(%s, %s)", [SEAT_LOCK, seat]).fetchone()
+        if row and row[0]:
+            return f"recorder-{seat}"
+    raise RuntimeError(f"{SEATS} recorders are at work already; more only wait for each other")
+
+
+def run(settings: Settings, stop: Stop) -> None:
+    """Record until told to stop."""
+    client = streams.connect(settings.redis)
+    recorder = Recorder(settings.database, client, clock=lambda: datetime.now(UTC))
+    pause = 0.0
+    while not stop:
+        began = time.monotonic()
+        try:
+            done = recorder.beat()
+        except (psycopg.Error, SQLAlchemyError, RedisError) as error:
+            if not pause:
+                log.warning("cannot record", extra={"action": "server_away", "error": str(error).strip()})
+            recorder.fail(error)
+            pause = min(2.0, pause * 2 or 0.1)
+            stop.wait(pause)
+            continue
+        if pause:
+            log.info("recording again", extra={"action": "server_back"})
+        pause = 0.0
+        if done < READ:  # else there is more waiting
+            stop.wait(began + PACE_S - time.monotonic())
+    recorder.close()
+    client.close()

@@ -1,0 +1,215 @@
+"""The only file that knows keys, groups, claiming. Everything else says what it wants in the design's words.
+
+Two streams a region, `checks:{eu}` and `ticks:{eu}`: the hash tag keeps a region on one slot of a cluster, so
+that a hand-over is one MULTI. An entry leaves its stream with XACK and XDEL together; nothing is trimmed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+from redis.retry import Retry
+
+PROBERS, RECORDERS = "probers", "recorders"
+FIELDS = Mapping[bytes, bytes]
+LEASE_S = 5  # a consumer that does not renew for this long is dead
+# A cap on what waits: 20 min at 400 checks/s, some 150 MB. Past it the pusher stops, and the slots become unknown.
+STREAM_LIMIT = 500_000
+DEAD_LIMIT = 10_000  # dead letters kept a region; whoever has more has one cause, not more to learn
+
+
+class Entry(NamedTuple):
+    """One stream entry as it was read."""
+
+    id: bytes
+    fields: FIELDS
+
+
+class Depth(NamedTuple):
+    """What waits in a group: entries not yet delivered, delivered but not done, and the ages of the oldest."""
+
+    waiting: int
+    pending: int
+    oldest_waiting_s: float
+    oldest_pending_s: float
+
+
+def checks(region: str) -> str:
+    return f"checks:{{{region}}}"
+
+
+def ticks(region: str) -> str:
+    return f"ticks:{{{region}}}"
+
+
+def dead(region: str) -> str:
+    return f"dead:{{{region}}}"
+
+
+def lease(region: str, consumer: str) -> str:
+    return f"lease:{{{region}}}:{consumer}"
+
+
+def options() -> dict[str, Any]:
+    """How we talk to Redis: bounded waits, and no blind repetition of a command that may have been carried out."""
+    return {
+        "socket_timeout": 5.0,
+        "socket_connect_timeout": 3.0,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 15,
+        "legacy_responses": False,
+    }
+
+
+def connect(url: str) -> Redis:
+    return Redis.from_url(url, **options())
+
+
+def is_lost(error: ResponseError) -> bool:
+    """Whether the group or its stream vanished (FLUSHALL, a restart without data)."""
+    return str(error).startswith(("NOGROUP", "UNBLOCKED"))
+
+
+def ensure_groups(client: Redis, region: str) -> None:
+    """Create the region's streams and groups where they are missing.
+
+    From `0`: a new stream is empty, so that equals `$`; one that was lost and refilled must be read whole.
+    """
+    for key, group in ((checks(region), PROBERS), (ticks(region), RECORDERS)):
+        ensure_group(client, key, group)
+
+
+def ensure_group(client: Redis, key: str, group: str) -> None:
+    try:
+        client.xgroup_create(key, group, id="0", mkstream=True)
+    except ResponseError as error:
+        if not str(error).startswith("BUSYGROUP"):
+            raise
+
+
+def drop(client: Redis, *keys: str) -> None:
+    """Remove streams with their groups; readers are told by UNBLOCKED or NOGROUP."""
+    client.delete(*keys)
+
+
+def exist(client: Redis, region: str) -> bool:
+    """Whether both of the region's streams are there."""
+    return int(client.exists(checks(region), ticks(region))) == 2
+
+
+def push(client: Redis, key: str, entries: Iterable[FIELDS]) -> int:
+    """Append to a region's stream in one pipeline; returns how many. A stream that is gone stays gone."""
+    pipeline = client.pipeline(transaction=False)
+    for fields in entries:
+        pipeline.xadd(key, dict(fields), nomkstream=True)  # type: ignore[arg-type] # redis-py's dict is invariant
+    return sum(entry_id is not None for entry_id in pipeline.execute())
+
+
+def length(client: Redis, key: str) -> int:
+    return int(client.xlen(key))
+
+
+def read(client: Redis, key: str, group: str, consumer: str, count: int) -> list[Entry]:
+    """New entries for this consumer, without waiting."""
+    return entries_of(client.xreadgroup(group, consumer, {key: ">"}, count=count))
+
+
+def claim(
+    client: Redis, key: str, group: str, consumer: str, *, idle_ms: int, count: int, start: str = "0"
+) -> list[Entry]:
+    """Take over entries that were delivered longer ago than `idle_ms` and are still not done, one's own included."""
+    return claimed(client.xautoclaim(key, group, consumer, min_idle_time=idle_ms, start_id=start, count=count))
+
+
+def own_pending(client: Redis, key: str, group: str, consumer: str, count: int) -> list[Entry]:
+    """What this consumer was given before and did not finish: a reply that was lost, a crash, a failed commit."""
+    return entries_of(client.xreadgroup(group, consumer, {key: "0"}, count=count))
+
+
+def done(client: Redis, key: str, group: str, ids: Sequence[bytes]) -> None:
+    """Acknowledge and delete in one transaction."""
+    if ids:
+        pipeline = client.pipeline(transaction=True)
+        pipeline.xack(key, group, *ids)
+        pipeline.xdel(key, *ids)
+        pipeline.execute()
+
+
+def bury(client: Redis, region: str, key: str, group: str, entry: Entry, reason: str) -> None:
+    """Move an entry that nobody can use to the region's dead letters, with the reason; nothing is thrown away."""
+    pipeline = client.pipeline(transaction=True)
+    queue_burial(pipeline, region, key, group, entry, reason)
+    pipeline.execute()
+
+
+def queue_burial(pipeline: Any, region: str, key: str, group: str, entry: Entry, reason: str) -> None:
+    """The commands of a burial, on a pipeline of either kind."""
+    letter = {b"stream": key.encode(), b"id": entry.id, b"reason": reason.encode(), **entry.fields}
+    pipeline.xadd(dead(region), letter, maxlen=DEAD_LIMIT, approximate=True)
+    pipeline.xack(key, group, entry.id)
+    pipeline.xdel(key, entry.id)
+
+
+def leases(client: Redis, region: str) -> dict[str, dict[str, Any]]:
+    """What the region's living probers said of themselves when they last renewed, by consumer."""
+    prefix = lease(region, "")
+    keys = list(client.scan_iter(match=_literal(prefix) + "*", count=500))
+    said = client.mget(keys) if keys else []
+    return {
+        key.decode().removeprefix(prefix): msgspec.json.decode(value)
+        for key, value in zip(keys, said, strict=True)
+        if value is not None
+    }
+
+
+def depth(client: Redis, key: str, group: str) -> Depth:
+    """How much waits. Zero where the stream is not there (yet)."""
+    try:
+        pending = client.xpending(key, group)
+        groups = {_text(info["name"]): info for info in client.xinfo_groups(key)}
+    except ResponseError as error:
+        if is_lost(error) or "no such key" in str(error):
+            return Depth(0, 0, 0.0, 0.0)
+        raise
+    delivered = _text(groups[group]["last-delivered-id"])
+    waiting = client.xrange(key, min=f"({delivered}", count=1)
+    total = length(client, key)
+    return Depth(
+        waiting=max(0, total - int(pending["pending"])) if waiting else 0,
+        pending=int(pending["pending"]),
+        oldest_waiting_s=_age_s(waiting[0][0]) if waiting else 0.0,
+        oldest_pending_s=_age_s(pending["min"]),
+    )
+
+
+def entries_of(reply: Any) -> list[Entry]:
+    """The entries in a reply of XREADGROUP for one stream; deleted ones (no fields) come as empty."""
+    if not reply:
+        return []
+    return [Entry(entry_id, fields or {}) for entries in reply.values() for entry_id, fields in entries]
+
+
+def claimed(reply: Any) -> list[Entry]:
+    """The entries in a reply of XAUTOCLAIM."""
+    return [Entry(entry_id, fields) for entry_id, fields in reply[1] if fields]
+
+
+def _age_s(entry_id: bytes | str | None) -> float:
+    """Seconds since an entry was added, by the milliseconds in its id."""
+    if entry_id is None:
+        return 0.0
+    return max(0.0, time.time() - int(_text(entry_id).split("-")[0]) / 1000)
+
+
+def _literal(prefix: str) -> str:
+    return prefix.replace("[", "\\[").replace("*", "\\*").replace("?", "\\?")
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,214 @@
+"""Keeps the roles running: one process each, and one prober for each region that is ours to serve.
+
+What should happen is decided by two pure functions, `desired` and `step`; `Supervisor` carries it out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, TypeAlias
+
+from pipeline.vocabulary import Region
+from workers.lifecycle import SUPERVISOR_PID, Stop
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S = 0.5
+LAST_RETRY_S = 30.0
+HEALTHY_S = 30.0  # who lived this long starts from the first retry again
+DRAIN_S = 10.0  # what a prober of a deleted region gets to finish its checks
+BEAT_S = 0.1
+REGIONS_EVERY_S = 1.0
+
+Command: TypeAlias = tuple[str, ...]  # the arguments after `betterstack`
+
+ROLES = ("pusher", "recorder", "roller", "app")
+# Who asks stops before who answers. With their seconds, 6.5 in sum: the servers want some of the ten as well.
+STOP_ORDER = ((("app",), 1.0), (("pusher",), 1.0), (("prober",), 2.5), (("recorder", "roller"), 2.0))
+
+
+def desired(regions: Sequence[Region]) -> dict[str, Command]:
+    """Which processes should run, by name."""
+    served = [region for region in regions if region.managed and region.deleted_at is None]
+    roles: dict[str, Command] = {role: (role,) for role in ROLES}
+    return roles | {f"prober {region.key}": ("prober", "--region", region.key) for region in served}
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """What we know of one process; times are monotonic seconds. `failures` counts those in a row."""
+
+    started_at: float
+    failures: int = 0
+    exited_at: float | None = None
+    told_at: float | None = None
+
+    def started(self, now: float) -> Child:
+        return replace(self, started_at=now, exited_at=None, told_at=None)
+
+    def exited(self, now: float) -> Child:
+        lived_well = now - self.started_at >= HEALTHY_S
+        return replace(self, exited_at=now, failures=1 if lived_well else self.failures + 1)
+
+    def told(self, now: float) -> Child:
+        return replace(self, told_at=now)
+
+    @property
+    def retry_s(self) -> float:
+        """How long after its end it starts again."""
+        if self.told_at is not None:
+            return 0.0  # it ended since we said so
+        return min(FIRST_RETRY_S * 2.0 ** min(self.failures - 1, 16), LAST_RETRY_S)
+
+
+class Action(NamedTuple):
+    """One thing to do: `tell` sends SIGTERM, `kill` SIGKILL, `forget` drops what has ended."""
+
+    verb: Literal["start", "tell", "kill", "forget"]
+    name: str
+
+
+def step(now: float, wanted: Mapping[str, Command], children: Mapping[str, Child]) -> list[Action]:
+    """What to do now, so that the children become what is wanted. Pure, and safe to repeat."""
+    actions = [Action("start", name) for name in wanted if name not in children]
+    for name, child in children.items():
+        action = _step_of(now, child, wanted=name in wanted)
+        if action is not None:
+            actions.append(Action(action, name))
+    return actions
+
+
+def _step_of(now: float, child: Child, *, wanted: bool) -> Literal["start", "tell", "kill", "forget"] | None:
+    if child.exited_at is not None:
+        if not wanted:
+            return "forget"
+        return "start" if now - child.exited_at >= child.retry_s else None
+    if child.told_at is not None:
+        return "kill" if now - child.told_at >= DRAIN_S else None
+    return None if wanted else "tell"
+
+
+def stop_order(names: Sequence[str]) -> list[tuple[list[str], float]]:
+    """Groups of names to stop one after the other, each with the seconds it gets."""
+    return [([name for name in names if name.split()[0] in roles], seconds) for roles, seconds in STOP_ORDER]
+
+
+class RegionWatch:
+    """Reads the regions once a second in a thread of its own, so that a hanging database delays no restart."""
+
+    def __init__(self, read: Callable[[], Sequence[Region]]) -> None:
+        self._read = read
+        self._stopped = Stop()
+        self._thread = threading.Thread(target=self._run, name="region watch", daemon=True)
+        self.latest: Sequence[Region] = ()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _run(self) -> None:
+        failing = False
+        while not self._stopped:
+            try:
+                self.latest = self._read()
+                failing = False
+            except Exception:
+                # Whatever it was, the last known regions are better than none. Said once, not every second.
+                if not failing:
+                    log.warning("regions unreadable", extra={"action": "regions_unreadable"}, exc_info=True)
+                failing = True
+            self._stopped.wait(REGIONS_EVERY_S)
+
+
+@dataclass
+class Supervisor:
+    """Runs the roles with `environment` until told to stop. Call `run` in the main thread.
+
+    `revive` starts again what has died of the embedded servers, and names it; `say` is told of each first start.
+    """
+
+    read_regions: Callable[[], Sequence[Region]]
+    environment: Mapping[str, str]
+    revive: Callable[[], Sequence[str]] = list
+    say: Callable[[str], None] = lambda _line: None
+    _children: dict[str, Child] = field(default_factory=dict, init=False)
+    _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
+
+    def run(self, stop: Stop) -> None:
+        watch = RegionWatch(self.read_regions)
+        watch.start()
+        try:
+            while not stop.wait(BEAT_S):
+                self._beat(time.monotonic(), desired(watch.latest))
+        finally:
+            watch.stop()
+            self._stop_all()
+
+    def _beat(self, now: float, wanted: Mapping[str, Command]) -> None:
+        for name in self.revive():
+            log.warning("server restarted", extra={"action": "server_restarted", "server": name})
+        self._reap(now)
+        for verb, name in step(now, wanted, self._children):
+            match verb:
+                case "start":
+                    self._start(now, name, wanted[name])
+                case "tell":
+                    self._processes[name].send_signal(signal.SIGTERM)
+                    self._children[name] = self._children[name].told(now)
+                case "kill":
+                    _kill(self._processes[name])
+                case "forget":
+                    del self._children[name], self._processes[name]
+                    log.info("role stopped", extra={"action": "role_stopped", "name_of_role": name})
+
+    def _start(self, now: float, name: str, command: Command) -> None:
+        # -P: a folder named `app` where somebody happens to stand must not become ours.
+        self._processes[name] = subprocess.Popen(  # noqa: S603 (our own command line)
+            [sys.executable, "-P", "-m", "workers.cli", *command],
+            stdin=subprocess.DEVNULL,
+            env={**self.environment, SUPERVISOR_PID: str(os.getpid())},
+            process_group=0,  # a terminal's Ctrl-C is for us alone, we stop them in order
+        )
+        known = self._children.get(name)
+        if known is None:
+            self.say(f"{name.capitalize()} started")
+        self._children[name] = Child(now) if known is None else known.started(now)
+
+    def _reap(self, now: float) -> None:
+        for name, child in self._children.items():
+            code = self._processes[name].poll()
+            if code is None or child.exited_at is not None:
+                continue
+            self._children[name] = gone = child.exited(now)
+            if child.told_at is None:
+                facts = {"name_of_role": name, "code": code, "retry_in_s": gone.retry_s}
+                log.warning("role ended", extra={"action": "role_ended", **facts})
+
+    def _stop_all(self) -> None:
+        for names, seconds in stop_order(list(self._processes)):
+            processes = [self._processes[name] for name in names]
+            for process in processes:
+                process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + seconds
+            for process in processes:
+                try:
+                    process.wait(max(0.0, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    _kill(process)
+                    process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The whole group, so that nothing a role has started stays behind."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
