@@ -95,16 +95,19 @@ LOGO = """
 # What the theme has no word for. No data comes in here.
 CSS = """
 <style>
-[data-testid="stMainBlockContainer"] { max-width: 1240px; }
+[data-testid="stMainBlockContainer"] { max-width: 1380px; padding-left: 2.6rem; padding-right: 2.6rem; }
 [data-testid="stMetric"] { padding: 0.7rem 0.9rem; }
 [data-testid="stMetricLabel"] p { font-size: 0.86rem; }
 [data-testid="stCaptionContainer"] p { line-height: 1.35; }
 [data-testid="stPageLink"] a { padding-left: 0; padding-right: 0; background: transparent; }
 [data-testid="stPageLink"] a:hover { background: transparent; text-decoration: underline; }
 [data-testid="stElementContainer"][data-stale="true"] { opacity: 1 !important; transition: none !important; }
-[data-testid="stLogoLink"]::after, [data-testid="stSidebarHeader"] > a::after {
+*:has(> img.stLogo) { display: flex; align-items: center; color: inherit; text-decoration: none; }
+*:has(> img.stLogo)::after {
   content: "Workbench"; font-weight: 650; font-size: 1.02rem; margin-left: 0.5rem; letter-spacing: -0.01em;
 }
+[class*="st-key-sites-"] [data-testid="stElementToolbar"],
+.st-key-ticks [data-testid="stElementToolbar"] { display: none; }
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
 }

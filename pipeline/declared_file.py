@@ -192,10 +192,10 @@ class _Reader:
             return self._loader.construct_object(node)
         except yaml.MarkedYAMLError as error:
             self._note(path or "file", _said(error), _line_of(node.start_mark))
-        except ValueError:  # a number of too many digits, a 13th month
-            self._note(
-                path or "file", f"{node.value[:40]!r} cannot be read: put it in quotes", _line_of(node.start_mark)
-            )
+        except (ValueError, LookupError, AttributeError, TypeError):
+            # PyYAML's constructors stumble over a 13th month, 5 000 digits or an explicit tag on something else.
+            message = f"{node.value[:40]!r} cannot be read: put it in quotes"
+            self._note(path or "file", message, _line_of(node.start_mark))
         return None
 
     def _note(self, field: str, message: str, line: int) -> None:

@@ -99,7 +99,9 @@ _HELD = {
     "down_us": "Time held down.",
     "unknown_us": "Time held by explicit unknown ticks; gaps without ticks are not in it.",
 }
-_QUANTILES = {f"p{percent}_ms": _ms(f"{percent} % were faster; from the histogram beside it.") for percent in (50, 90, 95, 99)}
+_QUANTILES = {
+    f"p{percent}_ms": _ms(f"{percent} % were faster; from the histogram beside it.") for percent in (50, 90, 95, 99)
+}
 _BUCKETS = Column(BUCKETS, "Latency histogram: bucket numbers in ascending order; see analysis.histograms.")
 _AT = Column(TIME, "Start of the hour or the UTC day.", "UTC")
 
@@ -206,7 +208,9 @@ def check(frame: AnyFrame, promised: Frame, *, needs: Iterable[str] | None = Non
     wanted, found = schema(promised, needs), frame.collect_schema()
     problems = [f"{name} is missing" for name in wanted if name not in found]
     problems += [
-        f"{name} is {found[name]}, not {dtype}" for name, dtype in wanted.items() if name in found and found[name] != dtype
+        f"{name} is {found[name]}, not {dtype}"
+        for name, dtype in wanted.items()
+        if name in found and found[name] != dtype
     ]
     if needs is None:
         problems += [f"{name} is not part of it" for name in found if name not in wanted]

@@ -1,8 +1,8 @@
 """The analysis API: what is watched and what was found, as frames. Read-only, for notebooks, scripts and exports.
 
-    import pipeline
-    up = pipeline.connect()
-    up.ticks(["shop"], start="-24h").filter(pl.col("state") == "down").collect()
+import pipeline
+up = pipeline.connect()
+up.ticks(["shop"], start="-24h").filter(pl.col("state") == "down").collect()
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pipeline.frames import HOURS, REGIONS, ROLLUPS, SITES, TICKS, TIME, TRANSIT
 from pipeline.store import tables as t
 from pipeline.store.engine import engine
 from pipeline.store.regions import list_regions
-from pipeline.store.scans import Names, Wanted, conditions, read, scan_ticks
+from pipeline.store.scans import Names, Wanted, conditions, read, scan_ticks, tick_batches
 from pipeline.store.sites import all_sites
 
 Moment = datetime | date | str
@@ -75,7 +75,7 @@ class Workbench:
     def regions(self) -> pl.DataFrame:
         """Frame REGIONS: where from, by key."""
         with self._engine.connect() as connection:
-            created = {id_: at for id_, at in connection.execute(select(t.regions.c.id, t.regions.c.created_at))}
+            created = {row.id: row.created_at for row in connection.execute(select(t.regions))}
             rows = [msgspec.structs.asdict(region) for region in list_regions(connection)]
         named = [
             {**row, "region": row["key"], "region_id": row["id"], "created_at": created[row["id"]]} for row in rows
@@ -115,6 +115,22 @@ class Workbench:
         wanted = self._wanted(self._names(), sites, regions, start, end)
         return check(scan_ticks(self._dsn, wanted, self._names), TICKS)
 
+    def tick_batches(
+        self,
+        sites: Collection[str] | None = None,
+        start: Moment = "-7d",
+        end: Moment | None = None,
+        regions: Collection[str] | None = None,
+    ) -> Iterator[pl.DataFrame]:
+        """Frame TICKS in pieces of some megabytes, UTC day by day, for what must not fit into memory. As `ticks`."""
+        names = self._names()
+        wanted = self._wanted(names, sites, regions, start, end)
+        return (
+            batch
+            for day in _steps(wanted, timedelta(days=1))
+            for batch in tick_batches(self._dsn, day, names, list(TICKS))
+        )
+
     def rollup(
         self,
         every: Every = "1h",
@@ -130,17 +146,26 @@ class Workbench:
         An hour in which checks were called for and none was made has a row. `start` counts from its hour's (or day's)
         beginning. Errors: NotFoundError, InvalidInputError.
         """
-        if every not in _TABLES or not set(by) <= {"site", "region"}:
-            raise InvalidInputError([Problem("every, by", "rollups are by 1h or 1d, and by site, region, both or none")])
-        names = self._names()
+        keys = _keys(every, by)
+        types = _rollups_by(keys)
+        parts = self.rollup_batches(every, by, start, end, sites, regions)
+        return pl.concat([pl.DataFrame(schema=types), *parts]).lazy()
+
+    def rollup_batches(
+        self,
+        every: Every = "1h",
+        by: Sequence[str] = ("site", "region"),
+        start: Moment = "-7d",
+        end: Moment | None = None,
+        sites: Collection[str] | None = None,
+        regions: Collection[str] | None = None,
+    ) -> Iterator[pl.DataFrame]:
+        """Frame ROLLUPS in pieces of a day of hours or a month of days, sorted. As `rollup`."""
+        keys, names = _keys(every, by), self._names()
         wanted = self._wanted(names, sites, regions, start, end)
         wanted = msgspec.structs.replace(wanted, since=_floor(wanted.since, every))
         revisions = self._revisions(wanted)
-        keys = ["at", *(name for name in ("site", "region") if name in by)]
-        types = schema(ROLLUPS, [name for name in ROLLUPS if name in keys or name not in ("site", "region")])
-        parts = [self._merged(step, every, names, revisions, keys).cast(dict(types)) for step in _steps(wanted, every)]
-        frame = pl.concat([pl.DataFrame(schema=types), *(part.select(types.names()) for part in parts)])
-        return frame.sort(keys).lazy()
+        return (self._merged(step, every, names, revisions, keys) for step in _steps(wanted, _TABLES[every][1]))
 
     def uptime(
         self,
@@ -172,12 +197,14 @@ class Workbench:
         whole = pl.col(*COUNTED, *HELD).cast(pl.Int64).sum()
         sums = every_row.group_by(keys).agg(whole, pl.col("expected_s").sum())
         merged = sums.join(histograms.merge(every_row, keys), on=keys, how="left", nulls_equal=True)
-        return histograms.with_quantiles(merged.with_columns(pl.col("buckets", "counts").fill_null([])))
+        filled = merged.with_columns(pl.col("buckets", "counts").fill_null([]), pl.col("expected_s").fill_null(0))
+        types = _rollups_by(keys)
+        return histograms.with_quantiles(filled).select(types.names()).cast(types).sort(keys)
 
     def _names(self) -> Names:
         with self._engine.connect() as connection:
-            sites = {id_: key for id_, key in connection.execute(select(t.sites.c.id, t.sites.c.key))}
-            regions = {id_: key for id_, key in connection.execute(select(t.regions.c.id, t.regions.c.key))}
+            sites = {row.id: row.key for row in connection.execute(select(t.sites.c.id, t.sites.c.key))}
+            regions = {row.id: row.key for row in connection.execute(select(t.regions.c.id, t.regions.c.key))}
         return Names(sites, regions)
 
     def _wanted(
@@ -204,9 +231,11 @@ class Workbench:
             query = query.where(columns.site_id.in_(wanted.site_ids))
         if wanted.region_ids is not None:
             query = query.where(columns.region_id.in_(wanted.region_ids))
-        types = {"id": pl.Int64, "site_id": pl.Int32, "region_id": pl.Int32, "effective_at": TIME, "active": pl.Boolean}
+        types = pl.Schema(
+            {"id": pl.Int64(), **schema(HOURS, SERIES), "effective_at": TIME, "active": pl.Boolean()},
+        )
         with self._engine.connect() as connection:
-            return _frame([dict(row) for row in connection.execute(query).mappings()], pl.Schema(types))
+            return _frame([dict(row) for row in connection.execute(query).mappings()], types)
 
 
 def moment(given: Moment, now: datetime, field: str) -> datetime:
@@ -237,15 +266,26 @@ def _numbers(kind: str, keys: Collection[str], known: Mapping[int, str]) -> list
     return [number for number, key in known.items() if key in asked]
 
 
+def _keys(every: Every, by: Sequence[str]) -> list[str]:
+    if every not in _TABLES or not set(by) <= {"site", "region"}:
+        raise InvalidInputError([Problem("every, by", "rollups are by 1h or 1d, and by site, region, both or none")])
+    return ["at", *(name for name in ("site", "region") if name in by)]
+
+
+def _rollups_by(keys: Sequence[str]) -> pl.Schema:
+    return schema(ROLLUPS, [name for name in ROLLUPS if name in keys or name not in ("site", "region")])
+
+
 def _floor(at: datetime, every: Every) -> datetime:
     whole = at.replace(minute=0, second=0, microsecond=0)
     return whole.replace(hour=0) if every == "1d" else whole
 
 
-def _steps(wanted: Wanted, every: Every) -> Iterator[Wanted]:
-    since, step = wanted.since, _TABLES[every][1]
+def _steps(wanted: Wanted, step: timedelta) -> Iterator[Wanted]:
+    """The window in pieces that end where days do, so that each asks one partition."""
+    since = wanted.since
     while since < wanted.until:
-        until = min(wanted.until, since + step)
+        until = min(wanted.until, _floor(since, "1d") + step)
         yield msgspec.structs.replace(wanted, since=since, until=until)
         since = until
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import psycopg
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -21,11 +23,12 @@ from sqlalchemy.pool import NullPool
 from pipeline.settings import Settings
 from pipeline.store import fleet
 from pipeline.store.engine import VANISHED, engine, plain_dsn
-from pipeline.store.rollups import BATCH, Rolled, roll
+from pipeline.store.rollups import roll
 from pipeline.store.ticks import ensure_partitions
 from workers.lifecycle import Stop
 
 log = logging.getLogger("roller")
+T = TypeVar("T")
 
 ROLL_S = 15.0
 OPEN_EVERY = timedelta(seconds=60)
@@ -43,7 +46,7 @@ def horizon(now: datetime, open_rolled_at: datetime | None) -> datetime:
 
 
 class Roller:
-    """The loop's memory: a connection, when open hours were last rebuilt, whether Postgres is away."""
+    """The loop's memory: a connection, when open hours were last rebuilt, which steps fail."""
 
     def __init__(
         self,
@@ -59,43 +62,43 @@ class Roller:
         self._started_at = clock()
         self._engine: Engine = engine(dsn, pool=NullPool, name="roller census")
         self._open_rolled_at: datetime | None = None
-        self._away = False
+        self._failing: set[str] = set()
         self._hours_rolled = 0
 
     def close(self) -> None:
         self._engine.dispose()
 
-    def roll(self) -> Rolled:
-        """Rebuild what is due, transaction by transaction, until nothing is left. Never raises for a server's sake."""
-        return self._alive(self._roll) or Rolled(0, 0, 0)
+    def roll(self) -> int:
+        """Rebuild what is due, transaction by transaction; returns how many series-hours. No server makes it raise."""
+        return self._alive("roll up", self._roll) or 0
 
     def make_partitions(self) -> None:
         """Make the partitions of the days around today."""
-        self._alive(self._make_partitions)
+        self._alive("make partitions", self._make_partitions)
 
     def be_seen(self) -> None:
         """Leave a sign of life."""
-        self._alive(self._be_seen)
+        self._alive("be seen", self._be_seen)
 
-    def _roll(self) -> Rolled:
+    def _roll(self) -> int:
         now = self._clock()
         before = horizon(now, self._open_rolled_at)
-        done = Rolled(0, 0, 0)
+        hours, days, after = 0, 0, None
         with self._connected() as connection:
             while True:
                 with connection.transaction():
-                    rolled = roll(connection, before=before)
+                    rolled = roll(connection, before=before, after=after)
                     self._kill_point("before commit")
-                done = Rolled(done.taken + rolled.taken, done.hours + rolled.hours, done.days + rolled.days)
-                if rolled.taken < BATCH:
+                hours, days, after = hours + rolled.hours, days + rolled.days, rolled.last
+                if after is None:
                     break
         if before > now:
             self._open_rolled_at = now
-        if done.hours:
+        if hours:
             took_s = round((self._clock() - now).total_seconds(), 3)
-            log.debug("rolled", extra={"action": "rolled", "hours": done.hours, "days": done.days, "took_s": took_s})
-        self._hours_rolled += done.hours
-        return done
+            log.debug("rolled up", extra={"action": "rolled", "hours": hours, "days": days, "took_s": took_s})
+        self._hours_rolled += hours
+        return hours
 
     def _make_partitions(self) -> None:
         today = self._clock().astimezone(UTC).date()
@@ -127,5 +130,54 @@ class Roller:
             **VANISHED,
         )
 
-    def _alive[T](self, step: Callable[[], T]) -> T | None:
-        ...
+    def _alive(self, what: str, step: Callable[[], T]) -> T | None:
+        """Run a step; while it fails for the database's sake, say so once and let the next beat try again."""
+        try:
+            found = step()
+        except (psycopg.Error, SQLAlchemyError) as error:
+            if what not in self._failing:
+                self._failing.add(what)
+                why = str(error).strip()
+                log.warning("cannot %s", what, extra={"action": "roller_fails", "step": what, "error": why})
+            return None
+        if what in self._failing:
+            self._failing.discard(what)
+            log.info("can %s again", what, extra={"action": "roller_works", "step": what})
+        return found
+
+
+def run(settings: Settings, stop: Stop) -> None:
+    """Beat until told to stop."""
+    roller = Roller(settings.database, clock=_now)
+    scheduler = BackgroundScheduler(timezone=UTC)
+    beats = {roller.make_partitions: PARTITIONS_S, roller.roll: ROLL_S, roller.be_seen: SEEN_S}
+    for beat, seconds in beats.items():
+        scheduler.add_job(
+            beat,
+            "interval",
+            seconds=seconds,
+            next_run_time=_now(),
+            coalesce=True,  # a beat does all that is due, so a missed one needs no second run
+            max_instances=1,
+            misfire_grace_time=None,
+        )
+    scheduler.start()
+    _watch_clock(scheduler, stop)
+    scheduler.shutdown(wait=True)
+    roller.close()
+
+
+def _watch_clock(scheduler: BackgroundScheduler, stop: Stop) -> None:
+    """The scheduler counts in wall time: where that was set back, its next beats are far away until we say now."""
+    offset_s = time.time() - time.monotonic()
+    while not stop.wait(STEP_S):
+        moved_s = time.time() - time.monotonic() - offset_s
+        if abs(moved_s) > STEP_S:
+            offset_s += moved_s
+            log.warning("the clock was set", extra={"action": "clock_stepped", "moved_s": round(moved_s, 3)})
+            for job in scheduler.get_jobs():
+                job.modify(next_run_time=_now())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -122,10 +122,11 @@ class RegionWatch:
             try:
                 self.latest = self._read()
                 failing = False
-            except Exception:
-                # Whatever it was, the last known regions are better than none. Said once, not every second.
+            except Exception as error:  # noqa: BLE001 (whatever it was, the last known regions are better than none)
+                # Said once, not every second; a trace through the pool adds nothing.
                 if not failing:
-                    log.warning("regions unreadable", extra={"action": "regions_unreadable"}, exc_info=True)
+                    reason = str(error).partition("\n")[0]
+                    log.warning("regions unreadable", extra={"action": "regions_unreadable", "reason": reason})
                 failing = True
             self._stopped.wait(REGIONS_EVERY_S)
 

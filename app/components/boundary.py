@@ -29,7 +29,7 @@ def explained() -> Iterator[None]:
             st.caption("Nothing is lost: the workers keep what they find. Live parts come back by themselves.")
             st.button("Try again", key=f"retry-{id(error)}")
     except NotFoundError as error:
-        st.warning(f"{error}.".replace("..", "."), icon="🔎")
+        st.warning(f"{error}.".replace("..", "."), icon=":material/search_off:")
 
 
 def live(every_s: float) -> Callable[[Callable[P, None]], Callable[P, None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import altair as alt
 import polars as pl
@@ -31,6 +32,12 @@ def draw(chart: alt.Chart | alt.LayerChart, *, alt_text: str, key: str) -> None:
     st.altair_chart(chart, key=key, alt=alt_text, width="stretch")
 
 
+def width_of(frame: pl.DataFrame) -> int:
+    """Seconds from one bucket to the next; a minute where there is only one."""
+    step = frame["at"].unique().sort().diff().min()
+    return round(step.total_seconds()) if isinstance(step, timedelta) else 60
+
+
 def _csv(frame: pl.DataFrame) -> Callable[[], str]:
     """Written when somebody asks, not on every run."""
-    return lambda: frame.write_csv()
+    return frame.write_csv

@@ -36,7 +36,7 @@ def welcome() -> None:
         st.markdown("#### What should be up?")
         st.caption("Paste URLs. Each is checked at once and then again and again, from every region, by real requests.")
         if not regions:
-            st.warning("There is no region to check from yet.", icon="🌍")
+            st.warning("There is no region to check from yet.", icon=":material/public:")
             st.page_link("pages/regions.py", label="Add a region")
             return
         paste_box("first", regions=regions, known=data.known, add=_add)
@@ -58,7 +58,9 @@ def _first_checks(keys: tuple[str, ...]) -> None:
         for row in rows:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.markdown(badge(row.state) if row.checked_at else ":gray-badge[◌ waiting]", width="content")
-                st.page_link("pages/site.py", label=f"**{plain(row.name)}**", query_params={"site": row.key}, width="content")
+                st.page_link(
+                    "pages/site.py", label=f"**{plain(row.name)}**", query_params={"site": row.key}, width="content"
+                )
                 st.caption(plain(cause(row)), width="stretch")
         if len(keys) > len(rows):
             st.caption(f"… and {len(keys) - len(rows)} more")

@@ -14,4 +14,4 @@ def say(message: str) -> None:
 def show() -> None:
     """Show what was said, once."""
     for message in st.session_state.pop(_KEY, []):
-        st.toast(message, icon="✅")
+        st.toast(message, icon=":material/check_circle:")

@@ -7,7 +7,7 @@ from datetime import datetime
 import polars as pl
 import streamlit as st
 
-from app.components.words import COLOURS, ago, badge, cause, lasted, mark, plain
+from app.components.words import COLOURS, NOTHING, ago, badge, cause, lasted, mark, plain
 from pipeline.store.overview import Change, Counts, Found, SiteRow
 from pipeline.vocabulary import State
 
@@ -34,14 +34,19 @@ def failures(found: Found, counts: Counts, now: datetime) -> None:
     if not found.rows:
         up = counts.by_state[State.UP]
         if up:
-            st.success(f"{'The site that is checked is' if up == 1 else f'All {up} sites that we know of are'} up.", icon="✅")
+            st.success(
+                f"{'The site that is checked is' if up == 1 else f'All {up} sites that we know of are'} up.",
+                icon=":material/check_circle:",
+            )
         return
     st.markdown("##### Failing")
     with st.container(border=True, gap="xsmall"):
         for row in found.rows:
             _row(row, now)
         if found.total > len(found.rows):
-            st.page_link("pages/sites.py", label=f"all {found.total} failing sites", query_params={"state": ["down", "degraded"]})
+            st.page_link(
+                "pages/sites.py", label=f"all {found.total} failing sites", query_params={"state": ["down", "degraded"]}
+            )
 
 
 def unsure(found: Found, now: datetime) -> None:
@@ -55,12 +60,11 @@ def unsure(found: Found, now: datetime) -> None:
 
 
 def _row(row: SiteRow, now: datetime) -> None:
-    with st.container(key=f"row-{row.key}"):
-        state, name, why, since = st.columns([1.1, 2, 5.2, 1.2], vertical_alignment="center", gap="small")
-        state.markdown(badge(row.state))
-        name.page_link("pages/site.py", label=f"**{plain(row.name)}**", query_params={"site": row.key})
-        why.caption(plain(cause(row)))
-        since.caption(f"for {lasted(row.since, now)}" if row.since else "")
+    with st.container(key=f"row-{row.key}", horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(badge(row.state), width=92)
+        st.page_link("pages/site.py", label=f"**{plain(row.name)}**", query_params={"site": row.key}, width=220)
+        st.caption(plain(cause(row)), width="stretch")
+        st.caption(f"for {lasted(row.since, now)}" if row.since else NOTHING, width=104)
 
 
 def changes(last: list[Change], now: datetime) -> None:

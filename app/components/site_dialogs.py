@@ -77,7 +77,9 @@ def _edit(key: str) -> None:
 @st.dialog("Delete", on_dismiss=dialogs.close)
 def _delete(keys: list[str]) -> None:
     dialogs.leave_if_closed()
-    named = ", ".join(f"**{plain(key)}**" for key in keys[:10]) + (f" and {len(keys) - 10} more" if len(keys) > 10 else "")
+    named = ", ".join(f"**{plain(key)}**" for key in keys[:10]) + (
+        f" and {len(keys) - 10} more" if len(keys) > 10 else ""
+    )
     st.markdown(f"Stop checking {named}?")
     st.caption("Nothing is checked any more from now on. What was recorded stays in exports and notebooks.")
     problems.elsewhere("delete", ())

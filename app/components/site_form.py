@@ -67,7 +67,11 @@ def site_form(
         with st.expander("Request, expected answer, confirmations", expanded=_has_advanced_problem(form)):
             _advanced(form, given)
         st.form_submit_button(
-            "Save" if site else "Add site", type="primary", key=f"{form}-submit", on_click=_submit, args=(form, site, save)
+            "Save" if site else "Add site",
+            type="primary",
+            key=f"{form}-submit",
+            on_click=_submit,
+            args=(form, site, save),
         )
 
 
@@ -78,7 +82,9 @@ def _advanced(form: str, given: dict[str, Any]) -> None:
         problems.under(form, "method")
         _number(form, "confirmations", "Confirm a failure, times", given, step=1)
     with right:
-        st.text_input("Expected status", given["expect"], key=f"{form}-expect", help="Statuses and ranges: 200-299, 404")
+        st.text_input(
+            "Expected status", given["expect"], key=f"{form}-expect", help="Statuses and ranges: 200-299, 404"
+        )
         problems.under(form, "expect")
         _number(form, "spacing_s", "Seconds between confirmations", given, step=1.0)
     _number(form, "max_redirects", "Follow redirects, at most", given, step=1)
@@ -111,8 +117,8 @@ def site_values(site: Site | None) -> dict[str, Any]:
         names = ("interval_s", "confirmations", "spacing_s", "max_redirects", "method")
         texts = {"url": "", "name": "", "key": "", "expect": "200-399", "headers": ""}
         return {name: default[name] for name in names} | texts | {"timeout_s": None, "regions": [], "tags": []}
-    names = ("url", "name", "key", "interval_s", "timeout_s", "confirmations", "spacing_s", "max_redirects", "method")
-    return {name: getattr(site, name) for name in names} | {
+    plain = ("url", "name", "key", "interval_s", "timeout_s", "confirmations", "spacing_s", "max_redirects", "method")
+    return {name: getattr(site, name) for name in plain} | {
         "regions": site.regions or [],
         "tags": site.tags,
         "expect": ", ".join(site.expect.get("status", ["200-399"])),

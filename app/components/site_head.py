@@ -8,7 +8,7 @@ from datetime import datetime
 import polars as pl
 import streamlit as st
 
-from app.components.words import ago, badge, cause, every, lasted, mark, milliseconds, percent, plain, reason
+from app.components.words import NOTHING, ago, badge, cause, every, lasted, mark, milliseconds, percent, plain, reason
 from pipeline.analysis.uptime import at_least, checks_for
 from pipeline.store.overview import Seen, SiteRow
 from pipeline.store.uptime import Uptime
@@ -62,10 +62,10 @@ def uptime_tiles(uptimes: Mapping[str, Uptime]) -> None:
 def claim(uptime: Uptime) -> str:
     """The uptime that may be claimed: never 100 %, since checks without a failure only show "at least"."""
     if uptime.uptime is None:
-        return "–"
+        return NOTHING
     if uptime.down_s == 0:
         bound = at_least(uptime.checks)
-        return f"≥ {percent(bound, 3 if bound and bound > CLAIM else 2)}" if bound is not None else "–"
+        return f"≥ {percent(bound, 3 if bound and bound > CLAIM else 2)}" if bound is not None else NOTHING
     return percent(uptime.uptime, 3)
 
 
@@ -78,12 +78,12 @@ def worth(uptime: Uptime) -> str:
         need = checks_for(CLAIM)
         short = f"; 99.9 % takes {need:,}".replace(",", " ") if uptime.checks < need else ""
         return f"no failure in {known}{short}"
-    bounds = f"between {percent(uptime.low, 2)} and {percent(uptime.high, 2)}"
-    return f"{known} · {bounds}"
+    low, high = percent(uptime.low, 2), percent(uptime.high, 2)
+    return known if low == high else f"{known} · between {low} and {high}"
 
 
 def as_frame(uptimes: Mapping[str, Uptime]) -> pl.DataFrame:
-    """The tiles' numbers, for the chart and the CSV: [label, uptime, low, high, coverage, down_s, unknown_s, checks]."""
+    """The tiles' numbers: [label, uptime, low, high, coverage, down_s, unknown_s, checks]."""
     names = ("uptime", "low", "high", "coverage", "down_s", "unknown_s", "checks")
     return pl.DataFrame(
         [{"label": WINDOW_NAMES[w]} | {name: getattr(u, name) for name in names} for w, u in uptimes.items()],

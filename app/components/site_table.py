@@ -9,13 +9,15 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.words import COLOURS, ago, every, percent
+from app.components.site_head import claim
+from app.components.words import COLOURS, NOTHING, ago, every
 from pipeline.charts.palette import SYMBOLS, sign
 from pipeline.store.overview import SiteRow
 from pipeline.store.uptime import Uptime
 from pipeline.vocabulary import State
 
 ROW_HEIGHT = 35
+UPTIME_HELP = "Of the time that is known; at least so much where no check has failed."
 
 
 def site_table(rows: Sequence[SiteRow], uptimes: Mapping[int, Uptime], now: datetime) -> list[str]:
@@ -31,7 +33,7 @@ def site_table(rows: Sequence[SiteRow], uptimes: Mapping[int, Uptime], now: date
         hide_index=True,
         height=ROW_HEIGHT * (len(rows) + 1) + 3,
         row_height=ROW_HEIGHT,
-        placeholder="–",
+        placeholder=NOTHING,
         column_config=_columns(),
         alt="Sites with their states",
     )
@@ -42,35 +44,39 @@ def site_table(rows: Sequence[SiteRow], uptimes: Mapping[int, Uptime], now: date
 
 
 def _cells(row: SiteRow, uptime: Uptime | None, now: datetime) -> dict[str, Any]:
-    share, coverage = (uptime.uptime, uptime.coverage) if uptime else (None, None)
+    coverage = uptime.coverage if uptime else None
     return {
         "State": [sign(row.state)],
-        "Site": row.name,
+        "Site": f"{row.name} \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
         "URL": row.url,
-        "Regions": "  ".join(f"{SYMBOLS[seen.state]} {seen.region.key}" for seen in row.seen) or "–",
+        "Regions": "  ".join(f"{SYMBOLS[seen.state]} {seen.region.key}" for seen in row.seen) or NOTHING,
         "Latency": row.latency_ms,
-        "Uptime 24 h": percent(share),
+        "Uptime 24 h": claim(uptime) if uptime else NOTHING,
         "Known": None if coverage is None else int(coverage * 100),
-        "Checked": ago(row.checked_at, now) if row.state is not State.PAUSED else "–",
-        "Every": every(row.interval_s).removeprefix("every "),
+        "Checked": ago(row.checked_at, now) if row.state is not State.PAUSED else NOTHING,
         "Tags": row.tags,
+        "Every": every(row.interval_s).removeprefix("every "),
     }
 
 
 def _columns() -> dict[str, Any]:
     config = st.column_config
-    shown = {
+    return {
         "State": config.MultiselectColumn(
             "State", width=108, options=[sign(state) for state in State], color=[COLOURS[state] for state in State]
         ),
-        "Site": config.ButtonColumn("Site", width=170, type="tertiary", alignment="left", key="open"),
-        "URL": config.LinkColumn("URL", width=230, display_text=r"^https?://(.*)$", alignment="left"),
-        "Regions": config.TextColumn("Regions", width=150),
+        "Site": config.ButtonColumn("Site", width=160, type="tertiary", alignment="left", key="open"),
+        "URL": config.LinkColumn("URL", width=210, display_text=r"^https?://(.*)$", alignment="left"),
+        "Regions": config.TextColumn("Regions", width=145),
         "Latency": config.NumberColumn("Latency", width=82, format="%.0f ms", help="The slowest region's last answer."),
-        "Uptime 24 h": config.TextColumn("Uptime 24 h", width=92, alignment="right", help="Of the time that is known."),
-        "Known": config.NumberColumn("Known", width=70, format="%d %%", help="How much of the last 24 h is known."),
-        "Checked": config.TextColumn("Checked", width=95),
+        "Uptime 24 h": config.TextColumn(
+            "Uptime 24 h",
+            width=92,
+            alignment="right",
+            help="Of the time that is known; at least so much where no check has failed.",
+        ),
+        "Known": config.NumberColumn("Known", width=64, format="%d %%", help="How much of the last 24 h is known."),
+        "Checked": config.TextColumn("Checked", width=92),
+        "Tags": config.ListColumn("Tags", width=150),
         "Every": config.TextColumn("Every", width=85),
-        "Tags": config.ListColumn("Tags", width=160),
     }
-    return shown

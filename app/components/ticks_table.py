@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app.components.words import COLOURS, OUTCOMES
+from app.components.words import COLOURS, NOTHING, OUTCOMES
 from pipeline.charts.palette import SYMBOLS
 from pipeline.vocabulary import STATE_OF, Outcome
 
@@ -35,7 +35,7 @@ def ticks_table(ticks: pl.DataFrame, *, rows: int, key: str) -> None:
         hide_index=True,
         height=ROW_HEIGHT * (rows + 1) + 3,
         row_height=ROW_HEIGHT,
-        placeholder="–",
+        placeholder=NOTHING,
         column_config=_columns(),
         alt="The newest checks of this site",
     )
@@ -80,5 +80,3 @@ def _columns() -> dict[str, Any]:
 def is_test(ticks: pl.DataFrame) -> pl.DataFrame:
     """The newest manual check of each region."""
     return ticks.filter(pl.col("kind") == "manual").unique("region", keep="first", maintain_order=True).sort("region")
-
-

@@ -19,6 +19,6 @@ def banner(health: Health) -> None:
     said = "  \n".join(f"**{plain(part.name)}** {part.message}" for part in wrong)
     if checking:
         title = "Our checks are not running as they should: what is no longer fresh is unknown, not up."
-        st.error(f"**{title}**  \n{said}", icon="⚠️")
+        st.error(f"**{title}**  \n{said}", icon=":material/warning:")
     else:
-        st.warning(f"**Checks run, but a part of the workbench is not well.**  \n{said}", icon="⚠️")
+        st.warning(f"**Checks run, but a part of the workbench is not well.**  \n{said}", icon=":material/warning:")

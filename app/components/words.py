@@ -46,12 +46,18 @@ COLOURS = {
     State.MAINTENANCE: "blue",
     State.PAUSED: "gray",
 }
+NOTHING = "\N{EN DASH}"  # stands where there is no value
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&@/])")
 
 
 def plain(text: str) -> str:
     """Text that somebody else wrote, for a place that reads Markdown: shown as it is, never obeyed."""
     return _SPECIAL.sub(r"\\\1", text.replace("\n", " "))
+
+
+def verbatim(text: str) -> str:
+    """Text that somebody else wrote, in a code span: no link is made of it."""
+    return "`" + text.replace("`", "'").replace("\n", " ") + "`"
 
 
 def ago(at: datetime | None, now: datetime) -> str:
@@ -64,19 +70,19 @@ def ago(at: datetime | None, now: datetime) -> str:
 
 def lasted(at: datetime | None, now: datetime) -> str:
     """For how long, in words; a dash where nobody knows since when."""
-    return "–" if at is None else lasting((now - at).total_seconds())
+    return NOTHING if at is None else lasting((now - at).total_seconds())
 
 
 def milliseconds(ms: float | None) -> str:
     if ms is None:
-        return "–"
+        return NOTHING
     return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
 
 
 def percent(share: float | None, digits: int = 2) -> str:
     """A share as per cent, cut and not rounded, so that 100 means all."""
     if share is None:
-        return "–"
+        return NOTHING
     scale = 10**digits
     return f"{int(share * 100 * scale + 1e-9) / scale:.{digits}f} %" if share < 1 else "100 %"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from app import data
-from app.components import first_run, rows, well
+from app.components import code, first_run, rows, well
 from app.components.boundary import live
-from app.components.charting import draw
+from app.components.charting import draw, titled
 from pipeline import charts
 from pipeline.store.overview import Wanted
 from pipeline.vocabulary import State
@@ -33,20 +33,14 @@ def the_last_hour() -> None:
     fleet = data.fleet()
     failing = data.find(FAILING).rows[:6]
     if not fleet.is_empty():
-        st.markdown("##### The last hour, by region")
-        draw(
-            charts.fleet(fleet),
-            key="fleet",
-            alt_text="For each region and minute of the last hour: the share of checks that were down, degraded, up.",
-        )
+        note = "share of checks in each state, minute by minute"
+        titled("The last hour, by region", note, name="fleet", frame=fleet, code=code.fleet())
+        draw(charts.fleet(fleet), key="fleet-chart", alt_text=f"{note} and region by region, in the last hour")
     if failing:
-        spans = data.spans(tuple(row.id for row in failing), "1h")
-        st.markdown("##### What fails now, in the last hour")
-        draw(
-            charts.strip(rows.labelled(spans, failing)),
-            key="failing",
-            alt_text="The states of the failing sites by region over the last hour.",
-        )
+        spans = rows.labelled(data.spans(tuple(row.id for row in failing), "1h"), failing)
+        keys = [row.key for row in failing]
+        titled("What fails now", "in the last hour", name="failing", frame=spans, code=code.failing(keys))
+        draw(charts.strip(spans), key="failing-chart", alt_text="states of the failing sites by region, last hour")
 
 
 @live(5)

@@ -7,7 +7,7 @@ import streamlit as st
 from app import data
 from app.components import code, flash, site_dialogs, site_head
 from app.components.boundary import live
-from app.components.charting import draw, titled
+from app.components.charting import draw, titled, width_of
 from app.components.ticks_table import is_test, ticks_table
 from app.components.words import plain
 from pipeline import charts
@@ -29,14 +29,22 @@ def over_time(row: SiteRow, span: str, seen_from: tuple[str, ...]) -> None:
     draw(charts.strip(states), key="states", alt_text=f"States of {row.name} by region over {span}.")
     latency = data.latency(row.id, span, seen_from)
     note = "median, and up to the 95th percentile; failures are crosses and not in it"
-    titled("Latency", note, name=f"{row.key}-latency", frame=latency, code=code.latency(row.key, span))
+    titled(
+        "Latency", note, name=f"{row.key}-latency", frame=latency, code=code.latency(row.key, span, width_of(latency))
+    )
     if latency["p50_ms"].count():
         draw(charts.latency(latency), key="latency", alt_text=f"Latency of {row.name} by region over {span}.")
     else:
         st.caption("◌ No check answered in this time.")
     phases = data.phases(row.id, span, seen_from)
     where = ", ".join(seen_from) or "all regions"
-    titled("Phases", f"mean, {where}", name=f"{row.key}-phases", frame=phases, code=code.phases(row.key, span))
+    titled(
+        "Phases",
+        f"mean, {where}",
+        name=f"{row.key}-phases",
+        frame=phases,
+        code=code.phases(row.key, span, width_of(phases)),
+    )
     if phases.is_empty():
         st.caption("◌ No check answered in this time.")
     else:

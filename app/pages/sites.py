@@ -8,12 +8,13 @@ from app import data
 from app.components import flash, site_dialogs
 from app.components.boundary import live
 from app.components.site_table import site_table
-from pipeline.charts.palette import sign
-from pipeline.store.overview import ATTENTION, SORTS, Wanted
+from app.components.words import mark
+from pipeline.store.overview import ATTENTION, Wanted
 from pipeline.vocabulary import State
 
 SIZE = 50
-ORDER = {"attention": "Failing first", "name": "Name", "slowest": "Slowest first", "newest": "Newest first"}
+# The URL holds what a widget shows, so what they show are plain words.
+ORDER = {"failing first": "attention", "by name": "name", "slowest first": "slowest", "newest first": "newest"}
 STATES = [state.value for state in ATTENTION if state is not State.MAINTENANCE]
 
 
@@ -23,7 +24,7 @@ def first_page() -> None:
 
 
 def filters() -> Wanted:
-    counts, known_tags = data.counts(), data.tags()
+    counts, known_tags = data.counts(), list(data.tags())
     left, middle, right = st.columns([3, 2.2, 1.4], vertical_alignment="bottom")
     words = left.text_input(
         "Search",
@@ -37,35 +38,36 @@ def filters() -> Wanted:
     )
     tags = middle.multiselect(
         "Tags",
-        list(known_tags),
+        known_tags,
         key="tag",
         bind="query-params",
         placeholder="Any tag",
         label_visibility="collapsed",
-        format_func=lambda tag: f"{tag} ({known_tags.get(tag, 0)})",
         on_change=first_page,
     )
     sort = right.selectbox(
         "Order",
-        SORTS,
+        list(ORDER),
         key="sort",
         bind="query-params",
-        format_func=lambda name: ORDER[name],
         label_visibility="collapsed",
         on_change=first_page,
     )
-    states = st.pills(
-        "State",
-        STATES,
-        key="state",
-        bind="query-params",
-        selection_mode="multi",
-        format_func=lambda name: f"{sign(State(name))} {counts.by_state[State(name)]}",
-        label_visibility="collapsed",
-        on_change=first_page,
-    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        states = st.pills(
+            "State",
+            STATES,
+            key="state",
+            bind="query-params",
+            selection_mode="multi",
+            label_visibility="collapsed",
+            on_change=first_page,
+        )
+        st.markdown(
+            " &ensp; ".join(f"{mark(state)} {counts.by_state[state]}" for state in map(State, STATES)), width="content"
+        )
     page = st.session_state.get("page", 1) if "page" in st.session_state else _page_in_url()
-    return Wanted(words or "", tuple(State(name) for name in states), tuple(tags), sort, page, SIZE)
+    return Wanted(words or "", tuple(State(name) for name in states), tuple(tags), ORDER[sort], page, SIZE)
 
 
 def _page_in_url() -> int:
@@ -86,7 +88,8 @@ def table(wanted: Wanted) -> None:
     picked = site_table(found.rows, uptimes, now)
     with actions:
         first = (wanted.page - 1) * SIZE + 1
-        shown = f"{first}–{first + len(found.rows) - 1} of {found.total}" if found.total > SIZE else f"{found.total} sites"
+        here = f"{first} to {first + len(found.rows) - 1} of " if found.total > SIZE else ""
+        shown = f"{here}{found.total} sites"
         st.caption(f"**{len(picked)} selected**" if picked else shown, width="stretch")
         st.button("Pause", key="pause", disabled=not picked, on_click=pause, args=(picked, True))
         st.button("Resume", key="resume", disabled=not picked, on_click=pause, args=(picked, False))

@@ -1,9 +1,9 @@
 """Latency distributions as log buckets that merge exactly, in any order.
 
-A latency of x ms falls into `bucket = ceil(log(x) / log γ)` with γ = 2^(1/32), so bucket b holds (γ^(b-1), γ^b].
-Whatever is in it lies within α = (γ - 1) / (γ + 1) = 1.083 % of its representative 2 γ^b / (γ + 1), and so does
+A latency of x ms falls into `bucket = ceil(log(x) / log g)` with g = 2^(1/32), so bucket b holds (g^(b-1), g^b].
+Whatever is in it lies within alpha = (g - 1) / (g + 1) = 1.083 % of its representative 2 g^b / (g + 1), and so does
 every quantile. The mapping is that of DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile
-sketch with relative-error guarantees", VLDB 2019, section 2); this γ is the standard schema 5 of Prometheus native
+sketch with relative-error guarantees", VLDB 2019, section 2); this g is the standard schema 5 of Prometheus native
 histograms, so that an export is exact.
 
 A histogram is two list columns of equal length, `buckets` in ascending order and `counts`. Counts are stored with
@@ -34,7 +34,7 @@ def bucket(ms: pl.Expr) -> pl.Expr:
 
 
 def value(bucket: pl.Expr) -> pl.Expr:
-    """The representative in ms (Float32) of a bucket: 2 γ^b / (γ + 1), within α of everything in it."""
+    """The representative in ms (Float32) of a bucket: 2 g^b / (g + 1), within alpha of everything in it."""
     power = (bucket.cast(pl.Float64) / PER_DOUBLING * pl.lit(2.0).log()).exp()
     return (power * (2 / (GAMMA + 1))).cast(pl.Float32)
 
@@ -46,7 +46,7 @@ def build(frame: pl.DataFrame, by: Sequence[str], ms: str = "latency_ms") -> pl.
 
 
 def merge(frame: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
-    """The histograms of `frame` added up by the columns `by`: [*by, buckets, counts]; groups without counts drop out."""
+    """The histograms of `frame` added up by the columns `by`: [*by, buckets, counts], without empty groups."""
     flat = frame.select(*by, "buckets", pl.col("counts").cast(pl.List(pl.Int64))).explode(
         "buckets", "counts", empty_as_null=False, keep_nulls=False
     )
@@ -61,13 +61,15 @@ def with_quantiles(frame: pl.DataFrame, quantiles: Mapping[str, float] = QUANTIL
     """The frame with a column (Float32, ms) for each quantile, by name; null where a histogram is empty.
 
     The quantile q of n values is the representative of the bucket that holds the ceil(q n)-th smallest: the first
-    one that at least the share q does not exceed. Never interpolated, so within α of a latency that was measured.
+    one that at least the share q does not exceed. Never interpolated, so within alpha of a latency that was measured.
     """
     counts = pl.col("counts")
     sizes = frame.select(length=counts.list.len(), total=counts.cast(pl.List(pl.Int64)).list.sum())
     flat = frame.select(pl.col("buckets").explode(empty_as_null=False, keep_nulls=False)).to_series()
     running = (
-        frame.select(counts.cast(pl.List(pl.Int64)).explode(empty_as_null=False, keep_nulls=False)).to_series().cum_sum()
+        frame.select(counts.cast(pl.List(pl.Int64)).explode(empty_as_null=False, keep_nulls=False))
+        .to_series()
+        .cum_sum()
     )
     total = pl.col("total").cast(pl.Int64)
     before = total.cum_sum() - total

@@ -32,9 +32,7 @@ def hourly(ticks: pl.DataFrame) -> pl.DataFrame:
     settled = slots(tried)
     answered = _is(State.UP) | _is(State.DEGRADED)
     time = by_hour(holds(settled)).group_by(KEY).agg(_held(state) for state in STATES)
-    made = tried.group_by(KEY).agg(
-        attempts=pl.len(), first_failures=((pl.col("attempt") == 0) & _is(State.DOWN)).sum()
-    )
+    made = tried.group_by(KEY).agg(attempts=pl.len(), first_failures=((pl.col("attempt") == 0) & _is(State.DOWN)).sum())
     counts = settled.group_by(KEY).agg(
         pl.len().alias("checks"),
         *(_is(state).sum().alias(state.value) for state in STATES),

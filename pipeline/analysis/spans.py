@@ -51,17 +51,16 @@ def spans(ticks: AnyFrame) -> AnyFrame:
     gaps = held.filter(pl.col("until") < pl.col("following")).select(
         *SERIES, state=pl.lit(State.UNKNOWN.value, STATE), since="until", until="following", checks=pl.lit(0, pl.Int64)
     )
-    pieces = pl.concat([known.lazy(), gaps.lazy()]).sort(*SERIES, "since")
+    pieces = pl.concat([known, gaps]).sort(*SERIES, "since")
     runs = pieces.with_columns(run=_first(*SERIES, "state").cum_sum())
     merged = runs.group_by(*SERIES, "state", "run").agg(
         pl.col("since").min(), pl.col("until").max(), pl.col("checks").sum()
     )
-    found = merged.select(schema(SPANS).names()).sort(*SERIES, "since")
-    return found if isinstance(ticks, pl.LazyFrame) else found.collect()
+    return merged.select(schema(SPANS).names()).sort(*SERIES, "since")
 
 
 def by_hour(holds: pl.DataFrame) -> pl.DataFrame:
-    """Holds cut at the hours: [at, site_id, region_id, state, held_us], one row for each hour that a hold reaches into."""
+    """Holds cut at the hours: [at, site_id, region_id, state, held_us], a row for each hour that a hold reaches."""
     ends = pl.col("until") - pl.duration(microseconds=1)
     first, last = pl.col("scheduled_at").dt.truncate("1h"), ends.dt.truncate("1h")
     cut = holds.select(*SERIES, "state", "scheduled_at", "until", at=first, last=last)

@@ -33,28 +33,31 @@ def uptime(rollups: AnyFrame, by: Sequence[str] = ()) -> AnyFrame:
     `by` names columns of the rollups: site, region, at. Without it there is one row.
     """
     check(rollups, ROLLUPS, needs=NEEDS)
-    sums = [pl.col(name).sum().cast(pl.Float64) / 1e6 for name in ("up_us", "degraded_us", "down_us")]
-    seconds = [total.alias(name) for total, name in zip(sums, ("up_s", "degraded_s", "down_s"), strict=True)]
-    wanted = [*seconds, pl.col("expected_s").sum(), pl.col("checks").sum().cast(pl.Int64)]
+    wanted = [
+        (pl.col("up_us") + pl.col("degraded_us")).sum().cast(pl.Float64).alias("up_us"),
+        pl.col("down_us").sum().cast(pl.Float64),
+        pl.col("expected_s").sum(),
+        pl.col("checks").sum().cast(pl.Int64),
+    ]
     totals = rollups.group_by(*by).agg(wanted).sort(*by) if by else rollups.select(wanted)
-    up, down, expected = pl.col("up_s") + pl.col("degraded_s"), pl.col("down_s"), pl.col("expected_s")
+    up, down, called = pl.col("up_us") / 1e6, pl.col("down_us") / 1e6, pl.col("expected_s")
     known = up + down
-    whole = pl.max_horizontal(known, expected)
+    whole = pl.max_horizontal(known, called)
     unknown = whole - known
     return totals.select(
         *by,
         uptime=pl.when(known > 0).then(up / known),
         low=pl.when(whole > 0).then(up / whole),
         high=pl.when(whole > 0).then((up + unknown) / whole),
-        coverage=pl.when(expected > 0).then((known / expected).clip(upper_bound=1.0)),
+        coverage=pl.when(called > 0).then((known / called).clip(upper_bound=1.0)),
         down_s=down,
         unknown_s=unknown,
         checks="checks",
-    ).cast(dict(schema(UPTIME)))
+    ).cast(schema(UPTIME))
 
 
 def quantiles(rollups: pl.DataFrame, qs: Sequence[float], by: Sequence[str] = ()) -> pl.DataFrame:
-    """[*by, checks, p50_ms, …] from merged histograms, sorted by `by`; a column for each of `qs`, within α = 1.083 %.
+    """[*by, checks, p50_ms, …] from merged histograms, sorted by `by`; a column for each of `qs`, within 1.083 %.
 
     0.5 becomes p50_ms and 0.999 p99.9_ms; `checks` counts the latencies behind them.
     """
@@ -105,5 +108,5 @@ def checks_for(share: float) -> int:
 
 
 def at_least(checks: int) -> float | None:
-    """The uptime that `checks` without a failure show at 95 %: n / (n + z²); None without checks, since null is unknown."""
+    """The uptime that `checks` without a failure show at 95 %: n / (n + z²); None without checks, for nobody knows."""
     return checks / (checks + Z**2) if checks else None

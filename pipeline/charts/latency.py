@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Literal
+
 import altair as alt
 import polars as pl
 
-from pipeline.charts.palette import COLOURS, GROUND, PHASE_COLOURS, region_colours, region_dashes, time_axis
+from pipeline.charts.palette import (
+    COLOURS,
+    GROUND,
+    PHASE_COLOURS,
+    layered,
+    legend,
+    milliseconds_axis,
+    region_colours,
+    region_dashes,
+    time_axis,
+)
 from pipeline.vocabulary import State
 
-GAP = "break-paths-filter-domains"  # a line ends where data end; it never bridges what was not measured
+# A line ends where data end; it never bridges what was not measured.
+GAP: Literal["break-paths-filter-domains"] = "break-paths-filter-domains"
 PHASES = tuple(PHASE_COLOURS)
 PHASE_NAMES = {"dns": "DNS", "connect": "connect", "tls": "TLS", "ttfb": "first byte", "transfer": "transfer"}
 
@@ -20,9 +34,10 @@ def latency(frame: pl.DataFrame, *, height: int = 240) -> alt.LayerChart:
     """
     regions = sorted(frame["region"].unique())
     neighbours = [pl.col("p50_ms").shift(step).over("region").is_null() for step in (1, -1)]
-    drawn = frame.sort("region", "at").with_columns(alone=pl.col("p50_ms").is_not_null() & neighbours[0] & neighbours[1])
+    drawn = frame.sort("region", "at").with_columns(
+        alone=pl.col("p50_ms").is_not_null() & neighbours[0] & neighbours[1]
+    )
     base = alt.Chart(drawn).encode(time_axis(), region_colours(regions))
-    scale = alt.Axis(title="ms", titleAngle=0, titleAlign="left", titleY=-8, titleX=0, tickCount=5)
     tooltip = [
         alt.Tooltip("at:T", title="from", format="%d %b %H:%M:%S UTC"),
         alt.Tooltip("region:N", title="region"),
@@ -32,26 +47,35 @@ def latency(frame: pl.DataFrame, *, height: int = 240) -> alt.LayerChart:
         alt.Tooltip("failed:Q", title="failed"),
     ]
     band = base.mark_area(opacity=0.16, invalid=GAP).encode(
-        alt.Y("p50_ms:Q", axis=scale, scale=alt.Scale(zero=True, nice=True)), alt.Y2("p95_ms:Q")
+        alt.Y("p50_ms:Q", axis=milliseconds_axis(), scale=alt.Scale(zero=True, nice=True)), alt.Y2("p95_ms:Q")
     )
     line = base.mark_line(strokeWidth=1.6, invalid=GAP).encode(alt.Y("p50_ms:Q"), region_dashes(regions))
-    alone = base.transform_filter("datum.alone").mark_point(filled=True, size=18, opacity=1).encode(alt.Y("p50_ms:Q"))
-    failed = (
-        base.transform_filter("datum.failed > 0")
-        .mark_point(shape="cross", angle=45, filled=True, size=42, opacity=0.95, color=COLOURS[State.DOWN])
-        .encode(y=alt.YDatum(0), color=alt.value(COLOURS[State.DOWN]), tooltip=tooltip)
-    )
+    layers: list[alt.Chart] = [band, line]
+    alone = drawn.filter("alone")
+    if not alone.is_empty():  # nothing on either side, so no line: a point
+        dots = alt.Chart(alone).mark_point(filled=True, size=18, opacity=1)
+        layers.append(dots.encode(time_axis(), region_colours(regions), alt.Y("p50_ms:Q")))
+    failures = drawn.filter(pl.col("failed") > 0)
+    if not failures.is_empty():
+        crosses = alt.Chart(failures).mark_point(shape="cross", angle=45, filled=True, size=42, opacity=0.95)
+        red = alt.value(COLOURS[State.DOWN])
+        layers.append(crosses.encode(time_axis(), y=alt.YDatum(0), color=red, tooltip=tooltip))
     near = alt.selection_point(
         name="near", on="pointermove", clear="pointerout", nearest=True, fields=["at"], empty=False
     )
     target = (
-        base.transform_filter("isValid(datum.p50_ms)")
+        alt.Chart(drawn.drop_nulls("p50_ms"))
         .mark_point(filled=True, size=44)
-        .encode(alt.Y("p50_ms:Q"), opacity=alt.condition(near, alt.value(1), alt.value(0)), tooltip=tooltip)
+        .encode(
+            time_axis(),
+            region_colours(regions),
+            alt.Y("p50_ms:Q"),
+            opacity=alt.condition(near, alt.value(1), alt.value(0)),
+            tooltip=tooltip,
+        )
         .add_params(near)
     )
-    chart: alt.LayerChart = alt.layer(band, line, alone, failed, target).properties(height=height, width="container")
-    return chart
+    return layered(*layers, target, height=height)
 
 
 def phases(frame: pl.DataFrame, *, height: int = 200) -> alt.Chart:
@@ -60,23 +84,23 @@ def phases(frame: pl.DataFrame, *, height: int = 200) -> alt.Chart:
     `frame`: [at, phase, ms], one row a bucket and phase, null where no check answered.
     """
     times = frame["at"].unique().sort()
-    width = times.diff().min()
+    width = times.diff().min() if len(times) > 1 else None
     order = {phase: place for place, phase in enumerate(PHASES)}
-    drawn = frame.drop_nulls("ms").with_columns(
-        until=pl.col("at") + width if width is not None else pl.col("at"),
-        place=pl.col("phase").replace_strict(order, return_dtype=pl.Int8),
-        name=pl.col("phase").replace_strict(PHASE_NAMES),
+    drawn = (
+        frame.with_columns(place=pl.col("phase").replace_strict(order, return_dtype=pl.Int8))
+        .sort("at", "place")
+        .with_columns(high=pl.col("ms").cum_sum().over("at"), name=pl.col("phase").replace_strict(PHASE_NAMES))
+        .with_columns(low=pl.col("high") - pl.col("ms"), until=pl.col("at") + (width or timedelta(minutes=1)))
     )
-    axis = alt.Axis(title="ms", titleAngle=0, titleAlign="left", titleY=-8, titleX=0, tickCount=5)
     chart: alt.Chart = (
         alt.Chart(drawn)
-        .mark_bar(strokeWidth=0, binSpacing=0)
+        .mark_bar(strokeWidth=0, invalid="break-paths-show-domains")  # the axis reaches over what is missing
         .encode(
             time_axis(),
             alt.X2("until:T"),
-            alt.Y("ms:Q", stack="zero", axis=axis),
+            alt.Y("low:Q", axis=milliseconds_axis()),
+            alt.Y2("high:Q"),
             _phase_colours(),
-            alt.Order("place:Q"),
             tooltip=[
                 alt.Tooltip("at:T", title="from", format="%d %b %H:%M:%S UTC"),
                 alt.Tooltip("name:N", title="phase"),
@@ -109,7 +133,7 @@ def waterfall(frame: pl.DataFrame) -> alt.LayerChart:
         alt.Chart(long.filter(pl.col("ms") > 0))
         .mark_bar(height={"band": 0.6}, cornerRadius=1.5)
         .encode(
-            alt.X("start_ms:Q", axis=alt.Axis(title="ms", tickCount=6)),
+            alt.X("start_ms:Q", axis=milliseconds_axis()),
             alt.X2("end_ms:Q"),
             rows,
             _phase_colours(),
@@ -127,13 +151,10 @@ def waterfall(frame: pl.DataFrame) -> alt.LayerChart:
         .mark_text(align="left", dx=6, fontSize=12, color="#8a8f9c")
         .encode(alt.X("end_ms:Q"), rows, alt.Text("end_ms:Q", format=",.0f"))
     )
-    chart: alt.LayerChart = alt.layer(bars, totals).properties(
-        height=max(1, len(frame)) * 30 + GROUND, width="container"
-    )
-    return chart
+    return layered(bars, totals, height=max(1, len(frame)) * 30 + GROUND)
 
 
 def _phase_colours() -> alt.Color:
     names = [PHASE_NAMES[phase] for phase in PHASES]
-    legend = alt.Legend(title=None, orient="top", direction="horizontal", offset=2)
-    return alt.Color("name:N", scale=alt.Scale(domain=names, range=list(PHASE_COLOURS.values())), legend=legend)
+    scale = alt.Scale(domain=names, range=list(PHASE_COLOURS.values()))
+    return alt.Color("name:N", scale=scale, legend=legend("square"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 
@@ -50,7 +51,7 @@ CLOCK = {
     "quarter": "%b",
     "year": "%Y",
 }
-GROUND = 62  # pixels that a time axis and a legend take, where a chart is fitted into its height
+GROUND = 84  # pixels that a time axis and a legend take, where a chart is fitted into its height
 
 
 def sign(state: State) -> str:
@@ -64,14 +65,35 @@ def time_axis(field: str = "at") -> alt.X:
     return alt.X(f"{field}:T", axis=axis, scale=alt.Scale(type="utc"))
 
 
+def layered(*layers: alt.Chart, height: int) -> alt.LayerChart:
+    """Charts over each other, as wide as there is room. None of ours has rows or columns, so no facet comes out."""
+    chart = alt.layer(*layers).properties(height=height, width="container")
+    assert isinstance(chart, alt.LayerChart)
+    return chart
+
+
+def legend(symbol: str | None = None) -> alt.Legend:
+    """One line above the chart."""
+    looks: dict[str, Any] = (
+        {"symbolType": symbol, "symbolStrokeWidth": 0}
+        if symbol
+        else {"symbolType": "stroke", "symbolStrokeWidth": 2.5, "symbolSize": 260}
+    )
+    return alt.Legend(title=None, orient="top", direction="horizontal", offset=6, symbolOpacity=1, **looks)
+
+
+def milliseconds_axis() -> alt.Axis:
+    """Milliseconds, said at each number."""
+    return alt.Axis(title=None, tickCount=5, labelExpr="datum.label + ' ms'")
+
+
 def region_colours(regions: Sequence[str]) -> alt.Color:
     """A colour for each region, the same on every chart of the same regions."""
     colours = [REGION_COLOURS[place % len(REGION_COLOURS)] for place in range(len(regions))]
-    legend = alt.Legend(title=None, orient="top", direction="horizontal", offset=2)
-    return alt.Color("region:N", scale=alt.Scale(domain=list(regions), range=colours), legend=legend)
+    return alt.Color("region:N", scale=alt.Scale(domain=list(regions), range=colours), legend=legend())
 
 
 def region_dashes(regions: Sequence[str]) -> alt.StrokeDash:
     """A stroke for each region, so that colour is not the only sign."""
     dashes = [REGION_DASHES[place % len(REGION_DASHES)] for place in range(len(regions))]
-    return alt.StrokeDash("region:N", scale=alt.Scale(domain=list(regions), range=dashes), legend=None)
+    return alt.StrokeDash("region:N", scale=alt.Scale(domain=list(regions), range=dashes), legend=legend())

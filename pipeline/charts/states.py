@@ -5,7 +5,8 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from pipeline.charts.palette import COLOURS, GROUND, sign, time_axis
+from pipeline.charts.palette import COLOURS, GROUND, layered, legend, sign, time_axis
+from pipeline.charts.shapes import COUNTED
 from pipeline.vocabulary import State
 
 # How much of its row a state fills: the worse, the taller. Colour is then not the only sign.
@@ -28,20 +29,21 @@ def strip(frame: pl.DataFrame) -> alt.LayerChart:
     present = [state for state in State if state.value in drawn["state"].unique()]
     order = drawn["label"].unique(maintain_order=True).to_list()
     layers = [_layer(drawn.filter(pl.col("state") == state.value), state, present, order) for state in present]
-    chart: alt.LayerChart = alt.layer(*layers or [alt.Chart(drawn).mark_bar()])
-    return chart.properties(height=max(1, len(order)) * ROW + GROUND, width="container")
+    return layered(*layers or [alt.Chart(drawn).mark_bar()], height=max(1, len(order)) * ROW + GROUND)
 
 
 def _layer(frame: pl.DataFrame, state: State, present: list[State], order: list[str]) -> alt.Chart:
     labels = alt.Axis(title=None, labelLimit=260, ticks=False, domain=False, labelPadding=8)
     scale = alt.Scale(domain=[sign(each) for each in present], range=[COLOURS[each] for each in present])
-    colour = alt.Color("sign:N", scale=scale, legend=alt.Legend(title=None, orient="top", symbolType="square", offset=2))
+    colour = alt.Color("sign:N", scale=scale, legend=legend("square"))
     height = {"band": FILL.get(state, 0.66)}
     if state is State.UNKNOWN:
         marks = alt.Chart(frame).mark_bar(height=height, fillOpacity=0.08, strokeDash=[3, 2], strokeWidth=1)
         marks = marks.encode(stroke=alt.value(COLOURS[state]))
     else:
-        marks = alt.Chart(frame).mark_bar(height=height, strokeWidth=0)
+        # The worse states keep an edge, or one failed check would be thinner than a pixel over a day.
+        edge = 1.5 if state in (State.DOWN, State.DEGRADED) else 0
+        marks = alt.Chart(frame).mark_bar(height=height, strokeWidth=edge).encode(stroke=alt.value(COLOURS[state]))
     chart: alt.Chart = marks.encode(
         time_axis(),
         alt.X2("until:T"),
@@ -63,7 +65,7 @@ def fleet(frame: pl.DataFrame) -> alt.Chart:
 
     `frame`: [region, at, until, down, degraded, unknown, up], counts of checks; a minute without any stays empty.
     """
-    order = [State.DOWN, State.DEGRADED, State.UNKNOWN, State.UP]
+    order = list(COUNTED)
     counted = [state.value for state in order]
     total = pl.sum_horizontal(counted)
     shares = frame.with_columns(total=total).filter(pl.col("total") > 0)
@@ -103,7 +105,7 @@ def fleet(frame: pl.DataFrame) -> alt.Chart:
             alt.X2("until:T"),
             alt.Y("low:Q", axis=axis, scale=alt.Scale(domain=[0, max(1, len(regions))], nice=False)),
             alt.Y2("high:Q"),
-            alt.Color("sign:N", scale=scale, legend=alt.Legend(title=None, orient="top", symbolType="square", offset=2)),
+            alt.Color("sign:N", scale=scale, legend=legend("square")),
             alt.FillOpacity("ink:Q", scale=None, legend=None),
             tooltip=[
                 alt.Tooltip("region:N"),
@@ -147,8 +149,7 @@ def uptime(frame: pl.DataFrame) -> alt.LayerChart:
     point = base.mark_point(filled=True, size=80, opacity=1).encode(
         alt.X("uptime:Q"), alt.Color("colour:N", scale=None), tooltip=tooltip
     )
-    chart: alt.LayerChart = alt.layer(bounds, point).properties(height=max(1, len(drawn)) * ROW + GROUND, width="container")
-    return chart
+    return layered(bounds, point, height=max(1, len(drawn)) * ROW + GROUND)
 
 
 def lasting(seconds: float) -> str:

@@ -18,7 +18,6 @@ from sqlalchemy import (
     RowMapping,
     Select,
     Subquery,
-    and_,
     any_,
     case,
     func,
@@ -172,7 +171,7 @@ def count_tags(connection: Connection) -> dict[str, int]:
     """Every tag in use and how many sites carry it, by name."""
     tag = func.unnest(t.sites.c.tags).label("tag")
     query = select(tag, func.count()).where(t.sites.c.deleted_at.is_(None)).group_by("tag").order_by("tag")
-    return {name: count for name, count in connection.execute(query)}
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def watched(connection: Connection, urls: Collection[str]) -> dict[str, str]:
@@ -180,7 +179,7 @@ def watched(connection: Connection, urls: Collection[str]) -> dict[str, str]:
     query = select(t.sites.c.url, t.sites.c.key).where(
         t.sites.c.deleted_at.is_(None), t.sites.c.url == any_(literal(list(urls), ARRAY(Text)))
     )
-    return {url: key for url, key in connection.execute(query)}
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def last_changes(connection: Connection, *, limit: int) -> list[Change]:
@@ -208,12 +207,8 @@ def our_health(connection: Connection, now: datetime) -> Health:
 
 def region_facts(connection: Connection, now: datetime) -> list[RegionFacts]:
     """Every region with its series, its probers of the last minute, and what waits for them."""
-    series: dict[int, int] = {
-        region_id: count
-        for region_id, count in connection.execute(
-            select(t.series.c.region_id, func.count()).group_by(t.series.c.region_id)
-        )
-    }
+    counted = select(t.series.c.region_id, func.count()).group_by(t.series.c.region_id)
+    series = {row[0]: row[1] for row in connection.execute(counted)}
     probers = [worker for worker in fleet.workers(connection, since=now - LOOK_BACK) if worker.role == "prober"]
     backlogs = {backlog.region_id: backlog for backlog in fleet.backlogs(connection)}
     recent = now - timedelta(minutes=1)
@@ -222,9 +217,7 @@ def region_facts(connection: Connection, now: datetime) -> list[RegionFacts]:
         here = [worker.seen_at for worker in probers if worker.region_id == region.id]
         alive = sum(seen_at >= recent for seen_at in here)
         facts.append(
-            RegionFacts(
-                region, series.get(region.id, 0), alive, max(here, default=None), backlogs.get(region.id)
-            )
+            RegionFacts(region, series.get(region.id, 0), alive, max(here, default=None), backlogs.get(region.id))
         )
     return facts
 
@@ -269,7 +262,7 @@ def _kinds(connection: Connection, now: datetime) -> dict[str, int]:
         .where(t.sites.c.deleted_at.is_(None))
         .group_by("kind")
     )
-    return {kind: count for kind, count in connection.execute(query)}
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _conditions(

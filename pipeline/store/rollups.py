@@ -53,12 +53,24 @@ _COLUMNS = sql.SQL(", ".join(f"{expression} as {name}" for name, (expression, _,
 _EPOCH = datetime.fromisoformat("2000-01-01T00:00:00+00:00")  # Postgres counts microseconds from here
 _COPY_HEADER = 19  # bytes before the first row: signature, flags, no extension
 _COPY_TRAILER = b"\xff\xff"  # "minus one field"
-_READ = ("scheduled_at", "site_id", "region_id", "interval_s", "latency_ms", "attempt", "state", "final", "trusted", "kind")
+_READ = (
+    "scheduled_at",
+    "site_id",
+    "region_id",
+    "interval_s",
+    "latency_ms",
+    "attempt",
+    "state",
+    "final",
+    "trusted",
+    "kind",
+)
 
 _TAKE = """
     with chosen as (
-        select distinct at, site_id, region_id from dirty_hours where at < %(before)s
-        order by at desc, site_id, region_id limit %(limit)s
+        select distinct at, site_id, region_id from dirty_hours
+        where at < %(before)s and (at, site_id, region_id) > (%(at)s, %(site_id)s, %(region_id)s)
+        order by at, site_id, region_id limit %(limit)s
     ), gone as (
         delete from dirty_hours d using chosen c
         where d.at = c.at and d.site_id = c.site_id and d.region_id = c.region_id
@@ -94,23 +106,28 @@ _FORGET = sql.SQL("""
 """)
 
 
-class Rolled(Struct, frozen=True):
-    """What one transaction did: marked series-hours taken, series-hours and series-days rebuilt."""
+Mark = tuple[datetime, int, int]  # an hour of a series: at, site_id, region_id
+FIRST: Mark = (datetime.min.replace(tzinfo=UTC), 0, 0)
 
-    taken: int
+
+class Rolled(Struct, frozen=True):
+    """What one transaction did: series-hours and series-days rebuilt, the last mark taken; None where none are left."""
+
     hours: int
     days: int
+    last: Mark | None
 
 
-def roll(connection: psycopg.Connection, *, before: datetime, limit: int = BATCH) -> Rolled:
-    """Take marked hours that begin before `before`, newest first and `limit` at most, and rebuild them and their days.
+def roll(connection: psycopg.Connection, *, before: datetime, after: Mark | None = None, limit: int = BATCH) -> Rolled:
+    """Take marked hours that begin before `before`, oldest first and `limit` at most, and rebuild them and their days.
 
-    Runs in the caller's transaction; call it again while `taken` equals `limit`.
+    Runs in the caller's transaction. Call it again with `last` as `after` until that is None: a pass over all marks
+    ends, though the recorder makes new ones meanwhile.
     """
     connection.execute("select pg_advisory_xact_lock(%s)", [ROLL_LOCK])
-    dirty = take_dirty(connection, before=before, limit=limit)
+    dirty = take_dirty(connection, before=before, after=after, limit=limit)
     if dirty.is_empty():
-        return Rolled(0, 0, 0)
+        return Rolled(0, 0, None)
     ahead, hours = _rebuild(connection, dirty)
     touched = dirty
     if not ahead.is_empty():
@@ -119,17 +136,24 @@ def roll(connection: psycopg.Connection, *, before: datetime, limit: int = BATCH
     _replace(connection, _HOURS, touched, hours)
     days = touched.with_columns(pl.col("at").dt.truncate("1d")).unique()
     _replace(connection, _DAYS, days, _days_of(connection, days))
-    return Rolled(dirty.height, touched.height, days.height)
+    return Rolled(touched.height, days.height, dirty.row(-1) if dirty.height == limit else None)
 
 
-def take_dirty(connection: psycopg.Connection, *, before: datetime, limit: int = BATCH) -> pl.DataFrame:
-    """Delete the marks of up to `limit` series-hours that begin before `before`; returns [at, site_id, region_id]."""
-    rows = connection.execute(_TAKE, {"before": before, "limit": limit}).fetchall()
+def take_dirty(
+    connection: psycopg.Connection, *, before: datetime, after: Mark | None = None, limit: int = BATCH
+) -> pl.DataFrame:
+    """Delete the marks of the first `limit` series-hours after `after`; returns them, sorted: [at, site_id, region_id].
+
+    Only hours that begin before `before`. Marks are many for each hour, so Postgres tells them apart.
+    """
+    at, site_id, region_id = after or FIRST
+    given = {"before": before, "limit": limit, "at": at, "site_id": site_id, "region_id": region_id}
+    rows = connection.execute(_TAKE, given).fetchall()
     return pl.DataFrame(rows, schema=schema(HOURS, KEY), orient="row").sort(KEY)
 
 
 def recompute(connection: psycopg.Connection, since: datetime, until: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Hours and days of the UTC days that [since, until) touches, from the ticks alone. For comparison, not for speed."""
+    """Hours and days of the UTC days that [since, until) touches, from the ticks alone. Slow; to compare."""
     since, until = _day(since), _day(until - timedelta(microseconds=1)) + DAY
     row = connection.execute(
         "select coalesce(max(interval_s), 0) from ticks where scheduled_at >= %s and scheduled_at < %s",
@@ -145,7 +169,7 @@ def recompute(connection: psycopg.Connection, since: datetime, until: datetime) 
 
 
 def verify(connection: psycopg.Connection, since: datetime, until: datetime) -> list[str]:
-    """How the stored rollups of those UTC days differ from a recomputation: one sentence each; none where all is well."""
+    """How the stored rollups of those UTC days differ from a recomputation, one sentence each."""
     since, until = _day(since), _day(until - timedelta(microseconds=1)) + DAY
     fresh = dict(zip(("hour", "day"), recompute(connection, since, until), strict=True))
     tables = {"hour": _HOURS, "day": _DAYS}

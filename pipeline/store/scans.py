@@ -56,7 +56,10 @@ def conditions(wanted: Wanted, at: str) -> sql.Composed:
 
 def batches(dsn: str, query: sql.Composable) -> Iterator[pl.DataFrame]:
     """The result, some megabytes at a time."""
-    with dbapi.connect(make_conninfo(plain_dsn(dsn), options=READ_ONLY, application_name="workbench")) as connection, connection.cursor() as cursor:
+    with (
+        dbapi.connect(make_conninfo(plain_dsn(dsn), options=READ_ONLY, application_name="workbench")) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute(query.as_string())
         reader = cursor.fetch_record_batch()
         for batch in reader:
@@ -67,7 +70,7 @@ def batches(dsn: str, query: sql.Composable) -> Iterator[pl.DataFrame]:
 
 def read(dsn: str, query: sql.Composable, types: pl.Schema) -> pl.DataFrame:
     """The whole result, in these columns and types."""
-    found = [frame.cast(dict(types)) for frame in batches(dsn, query)]
+    found = [frame.cast(types) for frame in batches(dsn, query)]
     return pl.concat([pl.DataFrame(schema=types), *found])
 
 
@@ -102,7 +105,7 @@ def tick_batches(dsn: str, wanted: Wanted, names: Names, columns: Collection[str
     )
     yield pl.DataFrame(schema=types)
     for frame in batches(dsn, query):
-        yield frame.select(_column(name, derived) for name in columns).cast(dict(types))
+        yield frame.select(_column(name, derived) for name in columns).cast(types)
 
 
 def _column(name: str, derived: Mapping[str, pl.Expr]) -> pl.Expr:

@@ -16,40 +16,41 @@ from sqlalchemy import Connection, text
 
 from pipeline import frames
 from pipeline.analysis import spans
+from pipeline.charts.shapes import (
+    COUNTED,
+    LATENCY,
+    PHASES,
+    fleet_on_grid,
+    grid,
+    on_grid,
+    phases_on_grid,
+    states_of,
+)
 from pipeline.vocabulary import OUTCOME_CODES, STATE_OF, Kind, Outcome, State
 
 POINTS = 300  # buckets a series; a chart has some 600 pixels for them
 FROM_TICKS = timedelta(hours=24)  # up to this range the ticks themselves are asked, beyond it the hourly rollups
-PHASES = ("dns", "connect", "tls", "ttfb", "transfer")
 LOOK_BACK = timedelta(hours=1)  # for the tick that still holds when a range begins
-ORIGIN = datetime(2020, 1, 1, tzinfo=UTC)  # buckets are cut from here, so that they stay put while time goes on
-TIME = frames.TIME
+ORIGIN = datetime(1970, 1, 1, tzinfo=UTC)  # buckets are cut from here, so that they stay put while time goes on
 OUTCOMES, KINDS = list(Outcome), list(Kind)
 ANSWERED = sorted(code for outcome, code in OUTCOME_CODES.items() if STATE_OF[outcome] in (State.UP, State.DEGRADED))
 FAILED = sorted(code for outcome, code in OUTCOME_CODES.items() if STATE_OF[outcome] is State.DOWN)
 
-TICKS = {
-    "at": TIME,
-    "region": pl.String,
-    "kind": pl.String,
-    "attempt": pl.Int16,
-    "final": pl.Boolean,
-    "outcome": pl.String,
-    "state": pl.String,
-    "status": pl.Int16,
-    "latency_ms": pl.Float64,
-    **{f"{phase}_ms": pl.Float64 for phase in PHASES},
-    "ip": pl.String,
-    "prober": pl.String,
-    "detail": pl.String,
+RECENT = {
+    "at": frames.TIME,
+    "region": pl.String(),
+    "kind": pl.String(),
+    "attempt": pl.Int16(),
+    "final": pl.Boolean(),
+    "outcome": pl.String(),
+    "state": pl.String(),
+    "status": pl.Int16(),
+    "latency_ms": pl.Float64(),
+    **{f"{phase}_ms": pl.Float64() for phase in PHASES},
+    "ip": pl.String(),
+    "prober": pl.String(),
+    "detail": pl.String(),
 }
-LATENCY = {
-    "at": TIME, "region": pl.String, "p50_ms": pl.Float64, "p95_ms": pl.Float64, "checks": pl.Int64, "failed": pl.Int64
-}  # fmt: skip
-PHASE = {"at": TIME, "phase": pl.String, "ms": pl.Float64}
-COUNTED = (State.DOWN, State.DEGRADED, State.UNKNOWN, State.UP)
-FLEET = {"region": pl.String, "at": TIME, "until": TIME, **{state.value: pl.Int64 for state in COUNTED}}
-SPANS = {"site": pl.String, "region": pl.String, "at": TIME, "until": TIME, "state": pl.String, "checks": pl.Int64}
 
 _RECENT = text("""
     select r.key as region, k.* from regions r cross join lateral (
@@ -63,8 +64,10 @@ _RECENT = text("""
 """)
 _LATENCY = text("""
     select date_bin(make_interval(secs => :width_s), s.scheduled_at, :origin) as at, r.key as region,
-        percentile_cont(0.5) within group (order by s.latency_ms) filter (where s.outcome = any(:answered)) as p50_ms,
-        percentile_cont(0.95) within group (order by s.latency_ms) filter (where s.outcome = any(:answered)) as p95_ms,
+        percentile_cont(0.5) within group (order by s.latency_ms)
+            filter (where s.outcome = any(:answered) and s.trusted) as p50_ms,
+        percentile_cont(0.95) within group (order by s.latency_ms)
+            filter (where s.outcome = any(:answered) and s.trusted) as p95_ms,
         count(*) filter (where s.outcome = any(:answered)) as checks,
         count(*) filter (where s.outcome = any(:failed)) as failed
     from slot_ticks s join regions r on r.id = s.region_id
@@ -107,14 +110,14 @@ _FLEET = text(f"""
 def recent_ticks(
     connection: Connection, site_id: int, *, since: datetime, limit: int, regions: Collection[str] | None = None
 ) -> pl.DataFrame:
-    """The newest ticks of a site (columns `TICKS`), every attempt and kind, newest first."""
+    """The newest ticks of a site (columns `RECENT`), every attempt and kind, newest first."""
     given = {"site_id": site_id, "since": since, "limit": limit, "regions": list(regions) if regions else None}
     rows = [
         {**row, "outcome": (outcome := OUTCOMES[row["outcome"]]).value, "state": STATE_OF[outcome].value}
         | {"kind": KINDS[row["kind"]].value}
         for row in connection.execute(_RECENT, given).mappings()
     ]
-    return pl.DataFrame(rows, schema=TICKS)
+    return pl.DataFrame(rows, schema=RECENT)
 
 
 def latency_over_time(
@@ -135,55 +138,31 @@ def latency_over_time(
     frame = pl.DataFrame([dict(row) for row in rows], schema=LATENCY)
     if regions:
         frame = frame.filter(pl.col("region").is_in(list(regions)))
-    grid = _grid(since, until, width_s).join(frame.select("region").unique(), how="cross")
-    filled = grid.join(frame, on=["at", "region"], how="left").with_columns(pl.col("checks", "failed").fill_null(0))
-    return filled.select(list(LATENCY)).sort("region", "at")
+    return on_grid(frame, timedelta(seconds=width_s), *_buckets(since, until, width_s))
 
 
 def phases_over_time(
     connection: Connection, site_id: int, *, since: datetime, until: datetime, regions: Collection[str] | None = None
 ) -> pl.DataFrame:
-    """Mean milliseconds of each phase by bucket (columns `PHASE`): means, since only they add up to the whole."""
+    """Mean milliseconds of each phase by bucket (columns of `charts.shapes.PHASE`)."""
     given = {"site_id": site_id, "since": since, "until": until}
     width_s = _width_s(connection, given)
     given |= {"width_s": width_s, "origin": ORIGIN, "answered": ANSWERED, "regions": list(regions) if regions else None}
     rows = [dict(row) for row in connection.execute(_PHASES, given).mappings()]
-    wide = pl.DataFrame(rows, schema={"at": TIME, **dict.fromkeys(PHASES, pl.Float64)}).fill_null(0)
-    if wide.is_empty():
-        return pl.DataFrame(schema=PHASE)
-    grid = _grid(since, until, width_s).join(wide, on="at", how="left")
-    long = grid.unpivot(PHASES, index="at", variable_name="phase", value_name="ms")
-    used = pl.col("ms").max().over("phase") > 0  # a phase that never occurs takes no place in the legend
-    return long.filter(used).select(list(PHASE)).sort("at")
+    wide = pl.DataFrame(rows, schema={"at": frames.TIME, **dict.fromkeys(PHASES, pl.Float64)})
+    return phases_on_grid(wide, grid(*_buckets(since, until, width_s), timedelta(seconds=width_s)))
 
 
 def state_spans(connection: Connection, site_ids: Sequence[int], *, since: datetime, until: datetime) -> pl.DataFrame:
-    """Runs of one state by site and region (columns `SPANS`) that fill the range, unknown where nothing is believed."""
+    """Runs of one state by site and region (columns `STATES`) that fill the range, unknown where nobody knows."""
     given = {"site_ids": list(site_ids), "since": since - LOOK_BACK, "until": until}
     rows = [dict(row) for row in connection.execute(_SLOTS, given).mappings()]
-    kinds = {name: frames.TICKS[name].dtype for name in spans.NEEDS if name not in ("state", "final", "kind")}
-    ticks = pl.DataFrame(rows, schema={**kinds, "outcome": pl.Int16, "site": pl.String, "region": pl.String})
-    named = ticks.select("site_id", "region_id", "site", "region").unique()
-    told = ticks.select(
-        *kinds,
-        state=frames.state_of(),
-        final=pl.lit(True),
-        kind=pl.lit(Kind.SCHEDULED.value, frames.KIND),
-    )
-    runs = spans.spans(told).select("site_id", "region_id", pl.col("state").cast(pl.String), "since", "until", "checks")
-    ends = runs.group_by("site_id", "region_id").agg(first=pl.col("since").min(), last=pl.col("until").max())
-    blank = {"state": pl.lit(State.UNKNOWN.value), "checks": pl.lit(0, pl.Int64)}
-    before = ends.select("site_id", "region_id", since=pl.lit(since, TIME), until="first", **blank)
-    after = ends.select("site_id", "region_id", since="last", until=pl.lit(until, TIME), **blank)
-    whole = pl.concat([runs, before.select(runs.columns), after.select(runs.columns)])
-    clipped = whole.with_columns(pl.col("since").clip(lower_bound=since), pl.col("until").clip(upper_bound=until))
-    return (
-        clipped.filter(pl.col("since") < pl.col("until"))
-        .join(named, on=["site_id", "region_id"])
-        .rename({"since": "at"})
-        .select(list(SPANS))
-        .sort("site", "region", "at")
-    )
+    types = {name: frames.TICKS[name].dtype for name in spans.NEEDS if name not in ("state", "final", "kind")}
+    ticks = pl.DataFrame(rows, schema={**types, "outcome": pl.Int16, "site": pl.String, "region": pl.String})
+    told = ticks.with_columns(
+        frames.state_of(), final=pl.lit(True), kind=pl.lit(Kind.SCHEDULED.value, frames.KIND)
+    )  # fmt: skip
+    return states_of(told, since, until)
 
 
 def fleet_minutes(connection: Connection, *, since: datetime, until: datetime, width_s: int = 60) -> pl.DataFrame:
@@ -194,21 +173,20 @@ def fleet_minutes(connection: Connection, *, since: datetime, until: datetime, w
     codes = {state.value: [OUTCOME_CODES[o] for o in Outcome if STATE_OF[o] is state] for state in COUNTED}
     given = {"since": since, "until": until, "width_s": width_s, "origin": ORIGIN, **codes}
     rows = [dict(row) for row in connection.execute(_FLEET, given).mappings()]
-    frame = pl.DataFrame(rows, schema={name: kind for name, kind in FLEET.items() if name != "until"})
-    grid = _grid(since, until, width_s).join(frame.select("region").unique(), how="cross")
-    filled = grid.join(frame, on=["at", "region"], how="left").with_columns(pl.col(list(codes)).fill_null(0))
-    ends = (pl.col("at") + timedelta(seconds=width_s)).alias("until")
-    return filled.with_columns(ends).select(list(FLEET)).sort("region", "at")
+    found = pl.DataFrame(rows, schema={"region": pl.String(), "at": frames.TIME, **dict.fromkeys(codes, pl.Int64())})
+    width = timedelta(seconds=width_s)
+    return fleet_on_grid(found, grid(*_buckets(since, until, width_s), width), width)
 
 
 def _width_s(connection: Connection, given: dict[str, Any]) -> int:
     """Seconds a bucket: whole intervals, so that a bucket without a check is a check that did not happen."""
     interval_s = int(connection.execute(_INTERVAL, given).scalar_one()) or 60
-    return interval_s * max(1, ceil((given["until"] - given["since"]).total_seconds() / POINTS / interval_s))
+    seconds: float = (given["until"] - given["since"]).total_seconds()
+    return interval_s * max(1, ceil(seconds / POINTS / interval_s))
 
 
-def _grid(since: datetime, until: datetime, width_s: int) -> pl.DataFrame:
-    """Every whole bucket in the range, and the one that has begun."""
+def _buckets(since: datetime, until: datetime, width_s: int) -> tuple[datetime, datetime]:
+    """The first whole bucket of the range, and the one that has begun last."""
     width = timedelta(seconds=width_s)
-    first = ORIGIN + -((ORIGIN - since) // width) * width
-    return pl.DataFrame({"at": pl.datetime_range(first, until, width, closed="left", eager=True).cast(TIME)})
+    last = until - timedelta(microseconds=1)
+    return ORIGIN + -((ORIGIN - since) // width) * width, ORIGIN + (last - ORIGIN) // width * width

@@ -39,7 +39,7 @@ _UPTIME = text("""
 
 
 class Uptime(Struct, frozen=True):
-    """Shares of one, None where nothing is known (never 100 %) or nothing was expected. `analysis.uptime` says what of."""
+    """Shares of one, None where nothing is known (never 100 %) or expected. See `analysis.uptime`."""
 
     uptime: float | None
     low: float | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pipeline.settings import Settings
 from workers import cli
 from workers.commands.env import exported
 from workers.commands.up import free_port, refuse_exposed
+from workers.readiness import what_is_missing
 
 HEAVY = ("polars", "sqlalchemy", "psycopg", "altair", "streamlit", "typer", "rich", "pyarrow", "pandas", "numpy")
 
@@ -72,6 +74,14 @@ def test_env_prints_lines_that_a_shell_reads_back(tmp_path: Path) -> None:
     told = dict(word[1].split("=", 1) for word in words)
     assert told["BETTERSTACK_DATA_DIR"] == str(data_dir)
     assert told["BETTERSTACK_REDIS_URL"] == Settings(data_dir=data_dir, redis_url=None).redis
+
+
+def test_what_the_app_reports_missing_is_said_in_words() -> None:
+    roller = {"name": "roller", "ok": False, "message": "not seen yet"}
+    tables = {"name": "tables", "ok": True, "message": "of this version"}
+    assert what_is_missing(json.dumps({"ok": False, "parts": [tables, roller]})) == "roller: not seen yet"
+    assert what_is_missing("<html>") == ""
+    assert what_is_missing('{"detail": "Not ready"}') == ""
 
 
 def test_what_a_role_loads_before_its_own_module_is_light() -> None:

@@ -135,7 +135,7 @@ def test_a_key_that_is_there_twice_is_a_problem_and_not_a_silent_choice() -> Non
 def test_what_is_no_yaml_is_told_with_its_line(text: str, line: int) -> None:
     found = problems(text)
     assert line in [place for place, *_ in found]
-    assert all("\n" not in message and "<" not in message for *_, message in found)
+    assert all("\n" not in message for *_, message in found)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "null", "- key: a\n", "hello", "5", "2026-01-01"])
@@ -163,7 +163,9 @@ def test_what_yaml_makes_of_bare_words_is_refused_where_a_text_is_meant() -> Non
     ]
 
 
-@pytest.mark.parametrize("value", ["9" * 5_000, "2026-13-45", "!!int soon", "!!float ''", "!!timestamp x"])
+@pytest.mark.parametrize(
+    "value", ["9" * 5_000, "2026-13-45", "!!int soon", "!!float ''", "!!timestamp x", "!!bool x", "!!binary é"]
+)
 def test_a_value_that_cannot_be_read_is_a_problem_and_not_a_crash(value: str) -> None:
     assert (3, "sites[0].interval_s") in places(f"sites:\n- key: a\n  interval_s: {value}\n")
 
@@ -237,9 +239,9 @@ def test_text_that_is_no_utf8_is_told_with_its_line() -> None:
 
 def test_json_is_read_as_json() -> None:
     found = read_declared(
-        json.dumps({"sites": [{"key": "a", "url": "https://a.example", "name": "\U0001f600 \u2028"}]})
+        json.dumps({"sites": [{"key": "a", "url": "https://a.example", "name": "\U0001f600\u2028!"}]})
     )
-    assert found.sites[0].name == "\U0001f600 \u2028"
+    assert found.sites[0].name == "\U0001f600\u2028!"
     assert read_declared('{\n\t"sites": [{"key": "a", "url": "https:\\/\\/a.example", "timeout_s": 1e1}]}').sites
 
 
@@ -275,4 +277,5 @@ def test_whatever_is_in_a_file_is_read_or_refused_and_never_crashes(text: str) -
 )
 def test_whatever_shape_is_declared_is_judged_the_same_in_yaml_and_json(data: object) -> None:
     sent = {"sites": [data], "regions": data}
-    assert [field for _, field in places(json.dumps(sent))] == [field for _, field in places(yaml.safe_dump(sent))]
+    in_json, in_yaml = places(json.dumps(sent)), places(yaml.safe_dump(sent))
+    assert sorted(field for _, field in in_json) == sorted(field for _, field in in_yaml)
