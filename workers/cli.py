@@ -5,7 +5,6 @@ A role is matched before anything is imported: Typer costs as much memory as a w
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -72,30 +71,38 @@ def command_line() -> Typer:
     """Everything that is not a role alone. A new command is a module in `workers/commands` and a name here."""
     import typer
 
-    from workers.commands import apply, env, regions, roles, sites, up
+    from workers.commands import apply, check, env, regions, roles, sites, up
 
     app = typer.Typer(
         help="Uptime monitoring for people who think in data.", no_args_is_help=True, add_completion=False
     )
     for module in (up, apply, sites, regions, env, roles):
         app.add_typer(module.app)
+    app.command()(check.check)
     return app
 
 
 def _serve(settings: Settings) -> None:
+    import logging
+
     import uvicorn
 
-    os.environ.setdefault("STREAMLIT_LOGGER_LEVEL", "warning")  # it takes uvicorn's loggers over, at a level of its own
-    uvicorn.run(
+    config = uvicorn.Config(
         "app.asgi:app",  # a name, since workers may not import the app
         host=settings.host,
         port=settings.port,
         workers=1,  # Streamlit's sessions live in one process
         log_config=None,  # ours is configured already
-        log_level="warning",
-        access_log=False,
         timeout_graceful_shutdown=1,  # open pages would hold it for ever
     )
+    config.load()
+    # Only now: with the app comes Streamlit, which takes uvicorn's loggers over, at a level of its own.
+    for name in ("uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

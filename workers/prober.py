@@ -31,6 +31,8 @@ from workers.courier import Claimed, Courier, Done
 from workers.killpoints import reached
 from workers.lifecycle import stop_event
 from workers.probes import PROBES, ProbeFunction
+from workers.probes.network import DIALER
+from workers.probes.secure import tls_context
 from workers.stalls import Stalls
 from workers.streams import Entry
 from workers.wire import UnreadableError, unpack_check
@@ -284,9 +286,11 @@ async def _main(settings: Settings, region: str) -> None:
         await prober.run(stop_event())
     finally:
         await courier.close()
+        await DIALER.aclose()
 
 
 def run(settings: Settings, region: str) -> None:
     """Probe for a region until a signal."""
+    tls_context()  # 40 ms that no check should wait for
     gc.freeze()  # what start-up made stays; collections then look at the living only
     uvloop.run(_main(settings, region))

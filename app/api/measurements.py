@@ -5,20 +5,23 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, Field
 
 from app.api.database import Database, Now, reading
+from app.api.downloads import TYPES, Format, download, workbench
 from app.api.errors import MISSING
-from app.api.models import KeyInPath, Limit, TickOut, Ticks
+from app.api.models import KeyInPath, Limit, RollupOut, Rollups, TickOut, Ticks
 from pipeline.errors import InvalidInputError, Problem
+from pipeline.store.explained import explained
 from pipeline.store.newest import Place, newest_ticks
 from pipeline.store.sites import get_site
 
 LOOK_BACK = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOST_ROLLUPS = 10_000  # JSON rows in one answer, some 5 MB; a file has no such limit
 
 router = APIRouter(tags=["measurements"])
 # Bounds of the calendar that leave room to add and subtract in.
@@ -26,9 +29,12 @@ Time = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=da
 Since = Annotated[Time | None, Query(description="from then on, such as 2026-01-31T00:00:00Z; a day back")]
 Until = Annotated[Time | None, Query(description="before then; now when left out")]
 Regions = Annotated[list[str] | None, Query(max_length=100, description="only from these regions")]
+FILES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES.values()}}
+}
 
 
-@router.get("/sites/{key}/ticks", responses=MISSING)
+@router.get("/sites/{key}/ticks", response_model=Ticks, responses=MISSING | FILES)
 def ticks(
     database: Database,
     now: Now,
@@ -38,14 +44,52 @@ def ticks(
     region: Regions = None,
     cursor: Annotated[str | None, Query(max_length=100, description="`next` of the page before")] = None,
     limit: Limit = 100,
-) -> Ticks:
-    """Every attempt of every check, newest first."""
+    format: Annotated[Format, Query(description="a file is whole and in no order; pages are newest first")] = "json",  # noqa: A002
+) -> Ticks | Response:
+    """Every attempt of every check, newest first; or all of the range as a file, with the columns of an export."""
     before = _place(cursor) if cursor else Place(until or now)
     start = since or (until or now) - LOOK_BACK
     with reading(database) as connection:
         site = get_site(connection, key)
         page = newest_ticks(connection, site.id, since=start, before=before, limit=limit, regions=region)
-    return Ticks(items=[TickOut(**row) for row in page.rows], next=page.end and _cursor(page.end))
+    if format == "json":
+        return Ticks(items=[TickOut(**row) for row in page.rows], next=page.end and _cursor(page.end))
+    span = {"since": start, "until": until or now}
+    return download(database, "ticks", format, now=now, **span, sites=[key], regions=region, name=f"ticks-{key}")
+
+
+@router.get("/rollups", response_model=Rollups, responses=MISSING | FILES)
+def rollups(
+    database: Database,
+    now: Now,
+    every: Annotated[Literal["1h", "1d"], Query(description="by hour or by UTC day")] = "1h",
+    by: Annotated[
+        list[Literal["site", "region"]] | None, Query(description="what rows are apart by; site and region")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    site: Annotated[list[str] | None, Query(max_length=500, description="only of these sites")] = None,
+    region: Regions = None,
+    format: Annotated[Format, Query(description="a file is by hour, site and region")] = "json",  # noqa: A002
+) -> Rollups | Response:
+    """Counts, time by state and latency quantiles. What `by` does not name is merged, quantiles by their histograms."""
+    start, end = since or (until or now) - LOOK_BACK, until or now
+    if format != "json":
+        if every != "1h" or set(by or ["site", "region"]) != {"site", "region"}:
+            raise InvalidInputError(
+                [Problem("format", "files are by hour, site and region: leave `every` and `by` out")]
+            )
+        span = {"since": start, "until": end}
+        return download(database, "rollups", format, now=now, **span, sites=site, regions=region, name="rollups")
+    items: list[RollupOut] = []
+    with explained(), workbench(database, now) as frames:
+        for frame in frames.rollup_batches(every, by or ("site", "region"), start, end, site, region):
+            if len(items) + frame.height > MOST_ROLLUPS:
+                raise InvalidInputError(
+                    [Problem("since", f"this is more than {MOST_ROLLUPS:,} rows: ask for less, by day, or for a file")]
+                )
+            items.extend(RollupOut(**row) for row in frame.drop("buckets", "counts").to_dicts())
+    return Rollups(items=items)
 
 
 def _cursor(place: Place) -> str:

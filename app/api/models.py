@@ -120,6 +120,37 @@ class Ticks(BaseModel):
     next: str | None = Field(description="pass it on as `cursor` for the page that follows; null on the last")
 
 
+class RollupOut(BaseModel):
+    """An hour or a UTC day. Nothing known is null, not zero."""
+
+    at: datetime = Field(description="its beginning")
+    site: str | None = Field(None, description="null where sites are merged")
+    region: str | None = Field(None, description="null where regions are merged")
+    checks: int
+    up: int
+    degraded: int
+    down: int
+    unknown: int
+    attempts: int
+    first_failures: int
+    untrusted: int
+    up_us: int = Field(description="microseconds held in this state, as the following")
+    degraded_us: int
+    down_us: int
+    unknown_us: int
+    expected_s: float = Field(description="for how long checks were called for")
+    p50_ms: float | None
+    p90_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
+class Rollups(BaseModel):
+    """Rollups by time, then by site and region."""
+
+    items: list[RollupOut]
+
+
 class ChecksOut(BaseModel):
     """Checks that will go out within seconds; their ticks have the kind `manual`."""
 

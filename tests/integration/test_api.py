@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
+import polars as pl
 import psycopg
 import pytest
 import uvicorn
@@ -21,13 +22,16 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
-from app.api import healthz, service
+from app.api import downloads, healthz, measurements, service
 from app.api.gate import LARGEST_BODY, Gate
 from pipeline.declared import RegionIn, SiteIn
+from pipeline.errors import UnavailableError
+from pipeline.frames import ROLLUPS, TICKS
 from pipeline.store import fleet
 from pipeline.store import tables as t
 from pipeline.store.engine import engine, plain_dsn
 from pipeline.store.regions import create_region
+from pipeline.store.rollups import roll
 from pipeline.store.sites import create_sites
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from pipeline.vocabulary import Kind, Outcome, Phases, Tick
@@ -150,15 +154,15 @@ def test_sites_are_found_by_words_tags_and_state(client: httpx.Client, store: En
     def found(**query: Any) -> list[str]:
         return [site["key"] for site in client.get("/sites", params=query).json()["items"]]
 
-    assert found() == ["blog", "db", "shop"]
+    assert found() == ["blog", "shop", "db"]
     assert found(search="SHOP") == ["shop"]
     assert found(search="100%") == ["db"]
     assert found(search="%") == ["db"]
     assert found(search="_") == []
-    assert found(tag="web") == ["blog", "db", "shop"]
+    assert found(tag="web") == ["blog", "shop", "db"]
     assert found(tag=["web", "core"]) == ["db"]
     assert found(state="down") == ["shop"]
-    assert found(state=["down", "paused"]) == ["db", "shop"]
+    assert found(state=["down", "paused"]) == ["shop", "db"]
     assert found(sort="attention")[0] == "shop"
 
 
@@ -341,7 +345,7 @@ def test_the_schema_is_that_of_the_file(client: httpx.Client) -> None:
 
 
 @pytest.fixture
-def measured(client: httpx.Client, store: Engine, dsn: str) -> list[Tick]:
+def measured(client: httpx.Client, store: Engine, dsn: str) -> list[Tick]:  # noqa: ARG001 - it empties the store
     """Ten minutes of the site `x` from both regions, each check with a confirmation."""
     with store.begin() as connection:
         create_sites(connection, [SiteIn(key="x", url="https://x.example", interval_s=60)], **BY)
@@ -459,6 +463,123 @@ def test_ticks_of_a_site_that_is_not_there_are_not_found(client: httpx.Client) -
     assert client.get("/sites/nope/ticks").status_code == 404
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_ticks_come_as_a_file_with_the_columns_of_an_export(
+    client: httpx.Client, measured: list[Tick], kind: str
+) -> None:
+    query = {"until": "2026-03-01T12:01:00Z", "format": kind}
+    response = client.get("/sites/x/ticks", params=query)
+    assert response.status_code == 200
+    assert f'filename="ticks-x.{kind}"' in response.headers["Content-Disposition"]
+    frame = pl.read_csv(response.content) if kind == "csv" else pl.read_parquet(response.content)
+    assert frame.height == len(measured)
+    assert frame.columns == list(TICKS)
+    assert frame["latency_ms"].unique().round(3).to_list() == [12.4]
+    assert client.get("/sites/nope/ticks", params=query).status_code == 404
+    assert fields_of(client.get("/sites/x/ticks", params=query | {"region": "mars"})) == ["region"]
+
+
+def test_an_export_that_nobody_reads_to_its_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(downloads, "PATIENCE_S", 0.2)
+
+    def run(out: BinaryIO) -> None:
+        try:
+            while True:
+                out.write(b"x")
+        finally:
+            ended.set()
+
+    abandoned = downloads.streamed(run)
+    assert next(abandoned) == b"x"
+    assert ended.wait(5)
+    ended.clear()
+    closed = downloads.streamed(run)
+    next(closed)
+    closed.close()  # type: ignore[attr-defined] # a generator
+    assert ended.wait(5)
+
+
+def test_an_export_that_fails_half_way_does_not_look_whole() -> None:
+    def run(out: BinaryIO) -> None:
+        out.write(b"x")
+        raise RuntimeError("half way")
+
+    pieces = downloads.streamed(run)
+    assert next(pieces) == b"x"
+    with pytest.raises(RuntimeError, match="half way"):
+        next(pieces)
+
+
+def test_only_some_exports_run_at_once() -> None:
+    held = threading.Event()
+
+    def run(out: BinaryIO) -> None:
+        out.write(b"x")
+        held.wait(10)
+
+    running = [downloads.streamed(run) for _ in range(4)]
+    with pytest.raises(UnavailableError, match="already"):
+        downloads.streamed(run)
+    held.set()
+    assert [b"".join(pieces) for pieces in running] == [b"x"] * 4
+    deadline = time.monotonic() + 5
+    while downloads.AT_ONCE._value < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# --- rollups --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rolled(measured: list[Tick], dsn: str) -> list[Tick]:
+    with psycopg.connect(plain_dsn(dsn)) as connection:
+        roll(connection, before=NOW + timedelta(hours=1))
+    return measured
+
+
+def test_rollups_come_by_hour_and_by_day_merged_or_not(client: httpx.Client, rolled: list[Tick]) -> None:
+    query: dict[str, Any] = {"since": "2026-03-01T11:00:00Z", "until": "2026-03-01T12:30:00Z"}
+    items = client.get("/rollups", params=query).json()["items"]
+    assert [(item["at"][11:16], item["region"], item["checks"]) for item in items if item["checks"]] == [
+        ("11:00", "eu", 8),
+        ("11:00", "us", 8),
+        ("12:00", "eu", 1),
+        ("12:00", "us", 1),
+    ]
+    merged = client.get("/rollups", params=query | {"by": "site", "every": "1d"}).json()["items"]
+    scheduled = {(tick.region_id, tick.scheduled_at) for tick in rolled if tick.kind is Kind.SCHEDULED}
+    assert [(item["at"], item["region"], item["up"]) for item in merged] == [
+        ("2026-03-01T00:00:00Z", None, len(scheduled))
+    ]
+    assert client.get("/rollups", params=query | {"region": "us"}).json()["items"] == [
+        item for item in items if item["region"] == "us"
+    ]
+    assert client.get("/rollups", params=query | {"site": "y"}).status_code == 404
+
+
+def test_rollups_come_as_a_file_by_hour(client: httpx.Client, rolled: list[Tick]) -> None:
+    query = {"since": "2026-03-01T11:00:00Z", "format": "parquet"}
+    frame = pl.read_parquet(client.get("/rollups", params=query).content)
+    assert frame.columns == list(ROLLUPS)
+    assert frame["attempts"].sum() <= len(rolled)
+    assert fields_of(client.get("/rollups", params=query | {"every": "1d"})) == ["format"]
+
+
+@pytest.mark.parametrize(("query", "field"), [("every=1m", "every"), ("by=prober", "by[0]"), ("since=now", "since")])
+def test_rollups_that_cannot_be_asked_for_are_refused(client: httpx.Client, query: str, field: str) -> None:
+    assert fields_of(client.get(f"/rollups?{query}")) == [field]
+
+
+def test_too_many_rollups_are_refused_before_they_fill_the_memory(
+    client: httpx.Client, rolled: list[Tick], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rolled
+    monkeypatch.setattr(measurements, "MOST_ROLLUPS", 1)
+    assert fields_of(client.get("/rollups")) == ["since"]
+
+
 # --- who may ask ----------------------------------------------------------------------------------------------------
 
 
@@ -479,8 +600,20 @@ def test_a_page_of_ours_is_let_in(client: httpx.Client) -> None:
     assert client.get("/sites", headers=headers).json()["total"] == 1
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8501", "127.0.0.1.evil.example", "localhost.evil.example",
-    "", "[", "10.0.0.1", "0x7f000001", "localhost@evil.example"])  # fmt: skip
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8501",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "",
+        "[",
+        "10.0.0.1",
+        "0x7f000001",
+        "localhost@evil.example",
+    ],
+)
 def test_a_strangers_name_that_resolves_to_us_is_refused(client: httpx.Client, host: str) -> None:
     response = client.get("/sites", headers={"Host": host})
     assert response.status_code in {400, 421}

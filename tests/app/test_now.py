@@ -1,0 +1,116 @@
+"""Now: what is broken, and the first run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import data
+from pipeline.store.sites import all_sites, pause_sites
+from pipeline.vocabulary import Outcome
+from tests.app.conftest import Workbench
+from tests.harness import now, writing
+
+Said = Callable[[AppTest], str]
+
+
+def test_it_begins_with_one_box_and_shows_the_first_checks(workbench: Workbench, said: Said) -> None:
+    app = workbench.open()
+    app.text_area(key="first-text").set_value("https://one.example.com\ntwo.example.com/health").run()
+    assert "**2** new" in said(app)
+    app.button(key="first-add").click().run()
+    with writing(workbench.dsn) as connection:
+        sites = all_sites(connection)
+    assert [site.url for site in sites] == ["https://one.example.com", "https://two.example.com/health"]
+    assert sites[0].regions is None  # all of them, also those to come
+    assert "waiting" in said(app)
+    for site in sites:
+        workbench.tick(site)
+    data.st.cache_data.clear()
+    app.run()
+    assert "First checks are in" in said(app)
+    assert any("connect" in str(chart.proto) for chart in app.get("vega_lite_chart"))
+
+
+def test_it_explains_what_cannot_be_used_before_anything_is_added(workbench: Workbench, said: Said) -> None:
+    app = workbench.open()
+    app.text_area(key="first-text").set_value("https://ok.example.com\nftp://files.example.com")
+    app.button(key="first-add").click().run()
+    assert "the scheme 'ftp' cannot be probed yet" in said(app)
+    assert data.counts().total == 0
+    app.button(key="first-add").click().run()  # now that it has been seen
+    data.st.cache_data.clear()
+    assert data.counts().total == 1
+
+
+def test_it_says_that_there_is_nothing_to_add(workbench: Workbench, said: Said) -> None:
+    app = workbench.open()
+    app.button(key="first-add").click().run()
+    assert "there is no new URL here" in said(app)
+
+
+def test_it_shows_failures_first_with_their_cause(workbench: Workbench, said: Said) -> None:
+    good, bad, half = workbench.add("good", "bad", "half")
+    workbench.beat()
+    workbench.tick(good)
+    workbench.tick(bad, Outcome.STATUS, detail="expected 200-399, got 503")
+    workbench.tick(half)
+    workbench.tick(half, Outcome.DNS, at=now() - timedelta(seconds=4), regions=["local-b"])
+    words = said(workbench.open())
+    assert words.index("**Bad**") < words.index("**Half**")
+    assert "expected 200-399, got 503 · everywhere" in words
+    assert "the name did not resolve · local-b" in words
+    assert "**Good**" not in words
+
+
+def test_it_knows_nothing_of_a_site_whose_checks_ran_out(workbench: Workbench, said: Said) -> None:
+    (site,) = workbench.add("silent")
+    workbench.beat()
+    workbench.tick(site, at=now() - timedelta(minutes=10))
+    words = said(workbench.open())
+    assert "no fresh check from 2 of 2 regions" in words
+    assert "sites that we know of are up" not in words
+
+
+def test_it_says_when_our_own_checks_do_not_run(workbench: Workbench, said: Said) -> None:
+    (site,) = workbench.add("shop")
+    workbench.tick(site)
+    words = said(workbench.open())
+    assert "Our checks are not running as they should" in words
+    assert "**pusher** no sign of life" in words
+
+
+def test_it_is_calm_when_all_is_well(workbench: Workbench, said: Said) -> None:
+    for site in workbench.add("a", "b"):
+        workbench.tick(site)
+    workbench.beat()
+    app = workbench.open()
+    assert "All 2 sites that we know of are up." in said(app)
+    assert not app.error
+    assert not app.warning
+
+
+def test_it_counts_paused_sites_apart(workbench: Workbench) -> None:
+    workbench.add("a", "b")
+    with writing(workbench.dsn) as connection:
+        pause_sites(connection, ["a"], paused=True, now=now(), actor="test")
+    workbench.open()
+    assert {state.value: count for state, count in data.counts().by_state.items() if count} == {
+        "paused": 1,
+        "unknown": 1,
+    }
+
+
+@pytest.mark.parametrize("page", ["now", "sites", "site", "regions"])
+def test_it_says_what_to_do_when_postgres_is_away(
+    page: str, workbench: Workbench, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workbench.add("shop")
+    monkeypatch.setenv("BETTERSTACK_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    data.st.cache_data.clear()
+    words = said(workbench.open(page, site="shop"))
+    assert "Postgres does not answer" in words
+    assert "`betterstack up`" in words

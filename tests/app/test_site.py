@@ -1,0 +1,126 @@
+"""Site: one site's regions, time and newest checks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import data
+from pipeline.store.sites import get_site
+from pipeline.vocabulary import Kind, Outcome, Site
+from tests.app.conftest import Workbench
+from tests.harness import count, now, writing
+
+Said = Callable[[AppTest], str]
+
+
+def site_of(workbench: Workbench, key: str) -> Site:
+    with writing(workbench.dsn) as connection:
+        return get_site(connection, key)
+
+
+def specs(app: AppTest) -> list[dict[str, object]]:
+    return [json.loads(chart.proto.spec) for chart in app.get("vega_lite_chart")]
+
+
+def test_it_says_what_each_region_sees(workbench: Workbench, said: Said) -> None:
+    (site,) = workbench.add("shop")
+    workbench.tick(site)
+    workbench.tick(site, Outcome.STATUS, at=now() - timedelta(seconds=3), regions=["local-b"], detail="got 503")
+    words = said(workbench.open("site", site="shop"))
+    assert "▲ degraded" in words
+    assert ":green[●] **local-a**" in words
+    assert ":red[✕] **local-b**" in words
+    assert "got 503" in words
+
+
+def test_it_shows_the_newest_ticks_first_and_marks_tests(workbench: Workbench) -> None:
+    (site,) = workbench.add("shop")
+    workbench.tick(site, at=now() - timedelta(minutes=3))
+    workbench.tick(site, Outcome.DNS, at=now() - timedelta(minutes=2))
+    workbench.tick(site, at=now() - timedelta(minutes=1), kind=Kind.MANUAL)
+    app = workbench.open("site", site="shop")
+    table = app.dataframe[0].value
+    assert [kind for kind in table["Kind"]][::2] == ["▶ test", "scheduled", "scheduled"]  # noqa: C416
+    assert [list(outcome)[0] for outcome in table["Outcome"]][::2] == ["● ok", "✕ dns", "● ok"]  # noqa: RUF015
+    assert table["Detail"][2] == "the name did not resolve"
+    assert len(specs(app)) == 4  # states, latency, phases, and the test's waterfall
+
+
+@pytest.mark.parametrize("span", ["1h", "6h", "24h", "7d"])
+def test_the_url_holds_the_range(workbench: Workbench, span: str) -> None:
+    (site,) = workbench.add("shop")
+    for minutes in range(1, 30):
+        workbench.tick(site, at=now() - timedelta(minutes=minutes))
+    app = workbench.open("site", site="shop", range=span)
+    assert not app.exception
+    assert app.segmented_control(key="range").value == span
+    assert len(specs(app)) == (2 if span == "7d" else 3)  # nothing is rolled up yet
+
+
+def test_a_test_leaves_a_request_for_each_region(workbench: Workbench) -> None:
+    workbench.add("shop")
+    app = workbench.open("site", site="shop")
+    app.button(key="test").click().run()
+    assert not app.exception
+    assert count(workbench.dsn, "select count(*) from manual_checks where taken_at is null") == 2
+    assert "Asked 2 regions" in app.toast[0].value
+
+
+def test_settings_explain_bad_input_at_the_field(workbench: Workbench, said: Said) -> None:
+    workbench.add("shop")
+    app = workbench.open("site", site="shop")
+    app.button(key="edit").click().run()
+    app.number_input(key="site-interval_s").set_value(5)
+    app.number_input(key="site-timeout_s").set_value(30.0)
+    app.button(key="site-submit").click().run()
+    assert "✕ timeout_s (30) is longer than interval_s (5)" in said(app)
+    assert site_of(workbench, "shop").interval_s == 60
+
+
+def test_settings_are_saved_and_hide_header_values(workbench: Workbench, said: Said) -> None:
+    workbench.add("shop")
+    data.change_site("shop", {"headers": {"X-Token": "secret"}})
+    app = workbench.open("site", site="shop")
+    app.button(key="edit").click().run()
+    assert "secret" not in app.text_area(key="site-headers").value
+    app.text_input(key="site-name").set_value("The shop")
+    app.button(key="site-submit").click().run()
+    saved = site_of(workbench, "shop")
+    assert (saved.name, saved.headers) == ("The shop", {"X-Token": "secret"})
+    assert "The shop" in said(app)
+
+
+def test_pause_and_resume(workbench: Workbench, said: Said) -> None:
+    workbench.add("shop")
+    app = workbench.open("site", site="shop")
+    app.button(key="pause").click().run()
+    assert "‖ paused" in said(app)
+    assert app.button(key="test").disabled
+    app.button(key="pause").click().run()
+    assert not site_of(workbench, "shop").paused
+
+
+def test_a_deleted_site_leads_back_to_the_list(workbench: Workbench) -> None:
+    workbench.add("shop", "blog")
+    app = workbench.open("site", site="shop")
+    app.button(key="delete").click().run()
+    app.button(key="delete-yes").click().run()
+    assert not app.exception
+    assert app.title[0].value == "Sites"
+
+
+def test_an_unknown_site_is_explained(workbench: Workbench, said: Said) -> None:
+    workbench.add("shop")
+    assert "there is no site 'nowhere'" in said(workbench.open("site", site="nowhere"))
+
+
+def test_it_claims_no_more_than_it_knows(workbench: Workbench, said: Said) -> None:
+    (site,) = workbench.add("shop")
+    workbench.tick(site)
+    words = said(workbench.open("site", site="shop"))
+    assert "100 %" not in words.split("Checks")[0].replace("known", "")

@@ -1,0 +1,159 @@
+"""Sites: find, add, paste, pause, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import data
+from pipeline.store.sites import all_sites
+from pipeline.vocabulary import Outcome, Site
+from tests.app.conftest import Workbench
+from tests.harness import writing
+
+Said = Callable[[AppTest], str]
+
+
+def sites_of(workbench: Workbench) -> dict[str, Site]:
+    with writing(workbench.dsn) as connection:
+        return {site.key: site for site in all_sites(connection)}
+
+
+def names(app: AppTest) -> list[str]:
+    assert not app.exception, app.exception
+    return [name.split(" ")[0] for name in app.dataframe[0].value["Site"]]
+
+
+def select(app: AppTest, rows: list[int]) -> AppTest:
+    selection: dict[str, Any] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+    app.session_state[app.dataframe[0].key] = selection
+    return app.run()
+
+
+def test_it_lists_failing_sites_first_with_state_in_words(workbench: Workbench) -> None:
+    good, bad = workbench.add("good", "bad")
+    workbench.tick(good)
+    workbench.tick(bad, Outcome.TIMEOUT)
+    app = workbench.open("sites")
+    assert names(app) == ["Bad", "Good"]
+    assert [list(state) for state in app.dataframe[0].value["State"]] == [["✕ down"], ["● up"]]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"q": "shop eu"}, ["Shop-Eu"]),
+        ({"state": "down"}, ["Blog"]),
+        ({"state": ["down", "up"], "sort": "by name"}, ["Blog", "Shop-Eu", "Shop-Us"]),
+        ({"tag": "team-b"}, ["Blog"]),
+        ({"sort": "newest first"}, ["Blog", "Shop-Us", "Shop-Eu"]),
+        ({"q": "100%"}, []),
+        ({"state": "nonsense"}, ["Blog", "Shop-Eu", "Shop-Us"]),
+    ],
+)
+def test_the_url_holds_what_is_wanted(workbench: Workbench, wanted: dict[str, Any], found: list[str]) -> None:
+    shops = workbench.add("shop-eu", "shop-us", tags=["team-a"])
+    (blog,) = workbench.add("blog", tags=["team-b"])
+    for shop in shops:
+        workbench.tick(shop)
+    workbench.tick(blog, Outcome.REFUSED)
+    app = workbench.open("sites", **wanted)
+    assert (names(app) if found else []) == found
+
+
+def test_it_pages(workbench: Workbench) -> None:
+    workbench.add(*(f"site-{number:03}" for number in range(60)))
+    app = workbench.open("sites", sort="by name")
+    assert len(names(app)) == 50
+    app.pagination(key="page").set_value(2).run()
+    assert names(app)[0] == "Site-050"
+    assert len(names(app)) == 10
+
+
+def test_it_explains_bad_input_at_the_field(workbench: Workbench, said: Said) -> None:
+    app = workbench.open("sites")
+    app.button(key="open-add").click().run()
+    app.text_input(key="site-url").set_value("example.com")
+    app.number_input(key="site-interval_s").set_value(0)
+    app.text_input(key="site-expect").set_value("teapot")
+    app.text_area(key="site-headers").set_value("X y: 1")
+    app.button(key="site-submit").click().run()
+    words = said(app)
+    assert "✕ the scheme is missing: write https://example.com or http://example.com" in words
+    assert "✕ input should be greater than or equal to 1" in words
+    assert "✕ 'teapot' is no status or range" in words
+    assert "✕ 'X y' is no name of a header" in words
+    assert not sites_of(workbench)
+    assert app.text_input(key="site-url").value == "example.com"  # what was typed stays
+
+
+def test_it_adds_a_site(workbench: Workbench) -> None:
+    app = workbench.open("sites")
+    app.button(key="open-add").click().run()
+    app.text_input(key="site-url").set_value("https://example.com/health")
+    app.multiselect(key="site-regions").set_value(["local-b"])
+    app.text_area(key="site-headers").set_value("Accept: text/html")
+    app.text_input(key="site-expect").set_value("200, 300-399")
+    app.button(key="site-submit").click().run()
+    assert not app.exception
+    site = sites_of(workbench)["example-com-health"]
+    assert (site.regions, site.headers, site.interval_s) == (["local-b"], {"Accept": "text/html"}, 180)
+    assert site.expect == {"status": ["200", "300-399"]}
+    assert "example-com-health is added" in app.toast[0].value.replace("\\", "")
+
+
+def test_it_says_that_a_url_is_watched_already(workbench: Workbench, said: Said) -> None:
+    workbench.add("shop")
+    app = workbench.open("sites")
+    app.button(key="open-add").click().run()
+    app.text_input(key="site-url").set_value("https://shop.example.com/")
+    app.button(key="site-submit").click().run()
+    assert "this is watched already as 'shop'" in said(app)
+
+
+def test_it_previews_pasted_lines_and_adds_the_new_ones(workbench: Workbench, said: Said) -> None:
+    workbench.add("shop")
+    app = workbench.open("sites")
+    app.button(key="open-paste").click().run()
+    text = "https://shop.example.com/\nhttps://new.example.com\n\nhttps://new.example.com\nhttps://a b"
+    app.text_area(key="many-text").set_value(text).run()
+    words = said(app)
+    assert "is watched already as shop" in words
+    assert "line 4 `https://new.example.com` :gray[repeats a line above]" in words
+    assert "line 5 `https://a b` :gray[a URL has no spaces in it" in words
+    assert app.button(key="many-add").label == "Add: 1 site"
+    app.button(key="many-add").click().run()
+    assert set(sites_of(workbench)) == {"shop", "new-example-com"}
+
+
+def test_it_pauses_and_resumes_what_is_selected(workbench: Workbench) -> None:
+    workbench.add("a", "b", "c")
+    app = select(workbench.open("sites", sort="by name"), [0, 2])
+    app.button(key="pause").click().run()
+    assert [site.paused for site in sites_of(workbench).values()] == [True, False, True]
+    app = select(workbench.open("sites", sort="by name"), [0])
+    app.button(key="resume").click().run()
+    assert [site.paused for site in sites_of(workbench).values()] == [False, False, True]
+
+
+def test_it_deletes_only_after_a_yes(workbench: Workbench, said: Said) -> None:
+    workbench.add("a", "b")
+    app = select(workbench.open("sites", sort="by name"), [1])
+    app.button(key="delete").click().run()
+    assert "Stop checking **b**?" in said(app)
+    app.button(key="delete-no").click().run()
+    assert set(sites_of(workbench)) == {"a", "b"}
+    app.button(key="delete").click().run()
+    app.button(key="delete-yes").click().run()
+    assert set(sites_of(workbench)) == {"a"}
+
+
+def test_a_name_is_shown_as_it_is_written(workbench: Workbench, said: Said) -> None:
+    (site,) = workbench.add("odd")
+    data.change_site("odd", {"name": "*bold* [link](https://evil.example) :red[x]"})
+    workbench.tick(site, Outcome.TLS)
+    label = next(link.label for link in workbench.open().page_link if "bold" in link.label)
+    assert label.startswith("**\\*bold\\* \\[link\\]\\(")
