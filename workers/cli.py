@@ -71,12 +71,12 @@ def command_line() -> Typer:
     """Everything that is not a role alone. A new command is a module in `workers/commands` and a name here."""
     import typer
 
-    from workers.commands import apply, check, env, regions, roles, sites, up
+    from workers.commands import apply, check, env, export, regions, roles, sites, up
 
     app = typer.Typer(
         help="Uptime monitoring for people who think in data.", no_args_is_help=True, add_completion=False
     )
-    for module in (up, apply, sites, regions, env, roles):
+    for module in (up, apply, sites, regions, export, env, roles):
         app.add_typer(module.app)
     app.command()(check.check)
     return app

@@ -7,6 +7,7 @@ import binascii
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
+import polars as pl
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, Field
 
@@ -88,7 +89,8 @@ def rollups(
                 raise InvalidInputError(
                     [Problem("since", f"this is more than {MOST_ROLLUPS:,} rows: ask for less, by day, or for a file")]
                 )
-            items.extend(RollupOut(**row) for row in frame.drop("buckets", "counts").to_dicts())
+            plain = frame.drop("buckets", "counts").with_columns(pl.col(pl.Float32).cast(pl.Float64).round(3))
+            items.extend(RollupOut(**row) for row in plain.to_dicts())
     return Rollups(items=items)
 
 

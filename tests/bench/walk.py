@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,22 @@ def differences(dsn: str, since: datetime) -> list[str]:
         return verify(connection, since, now())
 
 
+def walk(sites: int, interval_s: int, seconds: int) -> dict[str, Any]:
+    """All of it, on servers and a target of its own."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url, target = stack.enter_context(serving())
+        servers = stack.enter_context(embedded.running(folder / "data"))
+        began = now()
+        fleet, roles = stack.enter_context(walking(servers, url, sites, interval_s))
+        figures: dict[str, Any] = {"sites": sites, "interval_s": interval_s, "target": target}
+        figures |= measure(fleet, roles, servers, seconds)
+        figures["late_tick_rolled_up_s"] = late_tick(fleet)
+        settle(fleet, roles)
+        found = differences(fleet.dsn, began - timedelta(hours=2))
+        return figures | {"rollup_differences": len(found), "first_differences": found[:3]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -154,16 +170,7 @@ def main() -> None:
     parser.add_argument("--interval", type=int, default=5, help="seconds")
     parser.add_argument("--seconds", type=int, default=60)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, serving() as (url, target):
-        with embedded.running(Path(folder) / "data") as servers:
-            began = now()
-            with walking(servers, url, asked.sites, asked.interval) as (fleet, roles):
-                figures = {"sites": asked.sites, "interval_s": asked.interval, "target": target}
-                figures |= measure(fleet, roles, servers, asked.seconds)
-                figures["late_tick_rolled_up_s"] = late_tick(fleet)
-                settle(fleet, roles)
-                found = differences(fleet.dsn, began - timedelta(hours=2))
-                figures |= {"rollup_differences": len(found), "first_differences": found[:3]}
+    figures = walk(asked.sites, asked.interval, asked.seconds)
     bars = [
         {
             "name": name,

@@ -15,7 +15,7 @@ from redis import Redis
 from pipeline.declared import RegionIn
 from pipeline.store.engine import migrate
 from pipeline.store.regions import create_region
-from pipeline.vocabulary import STATE_OF, Outcome, State
+from pipeline.vocabulary import OUTCOME_CODES, STATE_OF, Outcome, State
 from tests.harness import Fleet, Target, add_sites, audit, count, eventually, now, rows_of, writing
 from workers import embedded, streams
 from workers.embedded import Servers
@@ -119,13 +119,14 @@ def test_two_of_a_hundred_that_hang_do_not_hold_up_the_others(fleet: Fleet) -> N
     with Target() as target:
         urls = [f"{target.url}/{n}" for n in range(98)] + [f"{target.url}/hang/{n}" for n in range(2)]
         add_sites(fleet.dsn, urls, interval_s=3, timeout_s=2, confirmations=0)
-        hung = "select count(*) from ticks where outcome = 10"
-        eventually(lambda: count(fleet.dsn, hung) >= 6, seconds=40, what="time-outs")
+        timed_out = OUTCOME_CODES[Outcome.TIMEOUT]
+        hung = "select count(*) from ticks where outcome = %s"
+        eventually(lambda: count(fleet.dsn, hung, timed_out) >= 6, seconds=40, what="time-outs")
         until = now() - timedelta(seconds=4)
         eventually(lambda: audit(fleet.dsn, first_slot(fleet), until).missing == 0, what="every slot's tick")
     others = "from ticks join sites on sites.id = site_id where url not like '%%/hang/%%'"
     assert count(fleet.dsn, f"select count(*) {others} and outcome <> 0") == 0
     late = f"select count(*) {others} and started_at - scheduled_at > interval '3 seconds'"
     assert count(fleet.dsn, late) == 0, "the others keep their slots"
-    latencies = rows_of(fleet.dsn, "select latency_ms from ticks where outcome = 10")
+    latencies = rows_of(fleet.dsn, "select latency_ms from ticks where outcome = %s", timed_out)
     assert all(1_800 <= float(str(value)) <= 2_200 for (value,) in latencies), latencies

@@ -474,7 +474,7 @@ def test_ticks_come_as_a_file_with_the_columns_of_an_export(
     frame = pl.read_csv(response.content) if kind == "csv" else pl.read_parquet(response.content)
     assert frame.height == len(measured)
     assert frame.columns == list(TICKS)
-    assert frame["latency_ms"].unique().round(3).to_list() == [12.4]
+    assert frame["latency_ms"].unique().cast(pl.Float64).round(3).to_list() == [12.4]
     assert client.get("/sites/nope/ticks", params=query).status_code == 404
     assert fields_of(client.get("/sites/x/ticks", params=query | {"region": "mars"})) == ["region"]
 
@@ -738,7 +738,8 @@ def test_the_contract_names_every_answer(client: httpx.Client) -> None:
             assert operation["tags"], path
             assert operation["description"], path
             assert {"422", "503"} <= set(operation["responses"]), (path, method)
-            assert ("{key}" in path) == ("404" in operation["responses"]), (path, method)
+            named = "{key}" in path or path == "/rollups"
+            assert named == ("404" in operation["responses"]), (path, method)
     text_of_it = json.dumps(contract)
     assert "HTTPValidationError" not in text_of_it
     names = set(contract["components"]["schemas"])

@@ -1,0 +1,84 @@
+"""What the pages draw is what the shown Python draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import polars as pl
+import polars.testing
+import pytest
+
+import pipeline
+from app import data
+from app.components import code
+from pipeline import charts
+from pipeline.store import series
+from pipeline.store.overview import since_unknown, site_row
+from pipeline.vocabulary import Outcome, State
+from tests.app.conftest import Workbench
+from tests.harness import now, writing
+
+
+@pytest.fixture
+def filled(workbench: Workbench) -> Workbench:
+    (site,) = workbench.add("shop")
+    for minutes in (*range(1, 20), *range(30, 50)):
+        outcome = Outcome.DNS if minutes % 7 == 0 else Outcome.OK
+        workbench.tick(site, outcome, at=now() - timedelta(minutes=minutes))
+    return workbench
+
+
+def test_sql_and_polars_agree(filled: Workbench) -> None:
+    until = now().replace(second=0, microsecond=0)
+    with pipeline.connect(filled.dsn) as up, writing(filled.dsn) as connection:
+        ticks = up.ticks(["shop"], start=until - timedelta(hours=1), end=until).collect()
+        given = {"since": until - timedelta(hours=1), "until": until}
+        latency = series.latency_over_time(connection, 1, **given)
+        phases = series.phases_over_time(connection, 1, **given)
+    for found, told in (
+        (charts.latency_by(ticks, timedelta(minutes=1)), latency),
+        (charts.phases_by(ticks, timedelta(minutes=1)), phases),
+    ):
+        keys = [name for name in ("region", "at", "phase") if name in told.columns]
+        within = told.filter(pl.col("at").is_between(found["at"].min(), found["at"].max()))  # type: ignore[arg-type]
+        polars.testing.assert_frame_equal(found.sort(keys), within.sort(keys), rel_tol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "python",
+    [
+        lambda: code.states("shop", "1h"),
+        lambda: code.latency("shop", "1h", 60),
+        lambda: code.latency("shop", "7d", 3600),
+        lambda: code.phases("shop", "6h", 300),
+        lambda: code.ticks("shop"),
+        lambda: code.uptime("shop"),
+        code.fleet,
+        lambda: code.failing(["shop"]),
+    ],
+)
+def test_the_python_that_a_page_shows_runs(filled: Workbench, python: Callable[[], str]) -> None:
+    names: dict[str, object] = {}
+    exec(python(), names)
+    names["up"].close()  # type: ignore[attr-defined]
+
+
+def test_a_verdict_runs_out_when_too_few_regions_are_left(workbench: Workbench) -> None:
+    (site,) = workbench.add("shop")
+    at = now() - timedelta(minutes=30)
+    workbench.tick(site, at=at)
+    workbench.tick(site, at=at + timedelta(minutes=5), regions=["local-b"])
+    with writing(workbench.dsn) as connection:
+        row = site_row(connection, "shop", now())
+    assert row.state is State.UNKNOWN
+    lapsed = since_unknown([seen.standing for seen in row.seen], now())
+    assert lapsed == row.seen[0].standing.fresh_until  # two regions, so both have to know
+
+
+def test_a_page_of_5000_is_one_query_a_page(workbench: Workbench) -> None:
+    workbench.add(*(f"s{number}" for number in range(120)))
+    found = data.find(data.Wanted(sort="name", page=3, size=50))
+    assert (len(found.rows), found.total) == (20, 120)
+    beyond = data.find(data.Wanted(sort="name", page=99, size=50))
+    assert (len(beyond.rows), beyond.total) == (50, 120)

@@ -1,0 +1,95 @@
+"""The recorder's transaction on a real Postgres: ticks once each, whatever the order and however often."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from random import Random
+
+import psycopg
+import pytest
+from msgspec import structs
+
+from pipeline.declared import RegionIn, SiteIn
+from pipeline.store.engine import plain_dsn
+from pipeline.store.regions import create_region
+from pipeline.store.sites import create_site
+from pipeline.store.ticks import ensure_partitions, store_ticks
+from pipeline.vocabulary import Outcome, Source, Tick
+from tests.harness import now, rows_of, writing
+from workers.recorder import record
+
+
+@pytest.fixture(scope="module")
+def series(dsn: str) -> tuple[int, int]:
+    """A site and its region."""
+    with writing(dsn) as connection:
+        region = create_region(connection, RegionIn(key="eu"), now=now(), actor="test")
+        site = create_site(connection, SiteIn(key="s", url="http://127.0.0.1/"), now=now(), actor="test")
+    return site.id, region.id
+
+
+def ticks(series: tuple[int, int], number: int, *, since: datetime) -> list[Tick]:
+    site, region = series
+    made = []
+    for n in range(number):
+        at = since + timedelta(seconds=10 * n)
+        failed = n % 7 == 3
+        made.append(Tick(site, region, at, 0, at, Outcome.STATUS if failed else Outcome.OK, not failed, 10, 1, "p"))
+        if failed:
+            made.append(Tick(site, region, at, 1, at, Outcome.OK, True, 10, 1, "p"))
+    return made
+
+
+STORED = "select scheduled_at, attempt, outcome, final from ticks where scheduled_at >= %s order by 1, 2"
+
+
+def test_shuffled_and_repeated_batches_store_the_same_ticks(dsn: str, series: tuple[int, int]) -> None:
+    since = now() - timedelta(hours=3)
+    story = ticks(series, 60, since=since)
+    random = Random(7)
+    with psycopg.connect(plain_dsn(dsn), autocommit=True) as connection:
+        for _ in range(8):
+            batch = random.sample(story, 30) + random.sample(story, 10)
+            with connection.transaction():
+                record(connection, batch, now=now())
+        with connection.transaction():
+            assert record(connection, story, now=now()) <= len(story)
+            assert record(connection, story, now=now()) == 0
+    stored = rows_of(dsn, STORED, since)
+    assert len(stored) == len(story)
+    assert {(at, attempt) for at, attempt, *_ in stored} == {(t.scheduled_at, t.attempt) for t in story}
+
+
+def test_a_probers_tick_replaces_what_was_written_in_its_absence_and_nothing_else(
+    dsn: str, series: tuple[int, int]
+) -> None:
+    [real] = ticks(series, 1, since=now() - timedelta(hours=6))
+    absent = structs.replace(real, outcome=Outcome.SCHEDULER_DOWN, source=Source.PUSHER, started_at=None)
+    other = structs.replace(real, outcome=Outcome.STATUS)
+    with psycopg.connect(plain_dsn(dsn), autocommit=True) as connection, connection.transaction():
+        ensure_partitions(connection, [real.scheduled_at.date()])
+        assert store_ticks(connection, [absent]) == [absent]
+        assert store_ticks(connection, [real]) == [real]
+        assert store_ticks(connection, [absent, other]) == []
+    [(_, _, outcome, _)] = rows_of(dsn, STORED.replace(">=", "="), real.scheduled_at)
+    assert outcome == 0
+
+
+def test_text_that_postgres_refuses_is_mended(dsn: str, series: tuple[int, int]) -> None:
+    [tick] = ticks(series, 1, since=now() - timedelta(hours=7))
+    with psycopg.connect(plain_dsn(dsn), autocommit=True) as connection, connection.transaction():
+        assert record(connection, [structs.replace(tick, detail="a\x00b\ud800c")], now=now()) == 1
+    [(detail,)] = rows_of(dsn, "select detail from ticks where scheduled_at = %s", tick.scheduled_at)
+    assert detail == "a�b?c"
+
+
+def test_a_late_tick_marks_its_hour_and_those_into_which_it_is_held(dsn: str, series: tuple[int, int]) -> None:
+    at = (now() - timedelta(hours=20)).replace(minute=59, second=55, microsecond=0)
+    site, region = series
+    tick = Tick(site, region, at, 0, at, Outcome.OK, True, 10, 1, "p")
+    with psycopg.connect(plain_dsn(dsn), autocommit=True) as connection, connection.transaction():
+        connection.execute("delete from dirty_hours")
+        record(connection, [tick], now=now())
+    hours = [at for (at,) in rows_of(dsn, "select at from dirty_hours order by at")]
+    hour = at.replace(minute=0, second=0)
+    assert hours == [hour, hour + timedelta(hours=1)]

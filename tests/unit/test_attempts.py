@@ -1,0 +1,52 @@
+"""What an attempt becomes; nothing that we do wrong becomes a down."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from msgspec import structs
+
+from pipeline.vocabulary import Check, Outcome, Phases, Probe, Spec, State
+from workers.attempts import confirmation_of, is_late, tick_of
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+CHECK = Check(1, 1, AT, 7, 30, Spec("https://example.org/", confirmations=1, spacing_s=5))
+FAILED = Probe(Outcome.STATUS, Phases(connect_ms=1), 20.0, 503)
+
+
+def test_a_failed_first_attempt_is_confirmed_and_a_failed_last_one_is_final() -> None:
+    first = tick_of(CHECK, FAILED, started_at=AT, stall_ms=0.5, prober="p")
+    assert not first.final
+    again = confirmation_of(CHECK, first, now=AT)
+    assert again is not None
+    assert (again.attempt, again.not_before, again.scheduled_at) == (1, AT + timedelta(seconds=5), AT)
+    last = tick_of(again, FAILED, started_at=AT, stall_ms=0.5, prober="p")
+    assert last.final
+    assert confirmation_of(again, last, now=AT) is None
+
+
+def test_a_good_attempt_is_final() -> None:
+    tick = tick_of(CHECK, Probe(Outcome.OK, latency_ms=20.0), started_at=AT, stall_ms=0.5, prober="p")
+    assert tick.final
+    assert tick.trusted
+
+
+def test_a_time_out_while_we_stood_still_is_ours() -> None:
+    tick = tick_of(CHECK, Probe(Outcome.TIMEOUT, latency_ms=10_000.0), started_at=AT, stall_ms=1_500, prober="p")
+    assert (tick.outcome, tick.state, tick.final) == (Outcome.WORKER_OVERLOAD, State.UNKNOWN, True)
+
+
+def test_a_latency_with_a_large_error_is_not_trusted() -> None:
+    tick = tick_of(CHECK, Probe(Outcome.OK, latency_ms=20.0), started_at=AT, stall_ms=80, prober="p")
+    assert not tick.trusted
+    assert tick.error_ms == 80
+
+
+def test_late_is_later_than_the_interval_and_five_seconds() -> None:
+    assert not is_late(CHECK, AT + timedelta(seconds=30))
+    assert is_late(CHECK, AT + timedelta(seconds=31))
+    quick = structs.replace(CHECK, interval_s=1)
+    assert not is_late(quick, AT + timedelta(seconds=5))
+    assert is_late(quick, AT + timedelta(seconds=6))
+    confirming = structs.replace(CHECK, attempt=1, not_before=AT + timedelta(seconds=20))
+    assert not is_late(confirming, AT + timedelta(seconds=50))

@@ -1,0 +1,166 @@
+"""Charts: what is missing stays missing, colour is never the only sign, and no chart grows without bound."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipeline import charts
+from pipeline.charts.palette import COLOURS, SYMBOLS
+from pipeline.charts.states import FILL, lasting
+from pipeline.frames import TICKS, schema
+from pipeline.vocabulary import State
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def ticks(*minutes: int, region: str = "eu", state: str = "up", latency_ms: float = 100.0) -> pl.DataFrame:
+    """A frame TICKS of one site: a check at each of the minutes."""
+    rows = [
+        {
+            "scheduled_at": START + minute * MINUTE,
+            "site": "shop",
+            "region": region,
+            "site_id": 1,
+            "region_id": {"eu": 1, "us": 2}[region],
+            "attempt": 0,
+            "state": state,
+            "outcome": {"up": "ok", "down": "dns", "unknown": "late"}[state],
+            "latency_ms": latency_ms,
+            "dns_ms": 1.0,
+            "ttfb_ms": latency_ms - 1,
+            "trusted": True,
+            "interval_s": 60,
+            "final": True,
+            "kind": "scheduled",
+        }
+        for minute in minutes
+    ]
+    types = schema(TICKS)
+    return pl.DataFrame([{name: row.get(name) for name in types} for row in rows], schema=types, orient="row")
+
+
+def layers(chart: Any) -> list[dict[str, Any]]:
+    spec = chart.to_dict()
+    found: list[dict[str, Any]] = spec.get("layer", [spec])
+    return found
+
+
+def rows(chart: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [row for data in chart.to_dict()["datasets"].values() for row in data]
+    return found
+
+
+def test_a_gap_in_the_latency_stays_a_gap() -> None:
+    frame = charts.latency_by(ticks(0, 1, 2, 5, 6), MINUTE)
+    assert frame["p50_ms"].to_list() == [100, 100, 100, None, None, 100, 100]
+    assert frame["checks"].to_list() == [1, 1, 1, 0, 0, 1, 1]
+    lines = [layer for layer in layers(charts.latency(frame)) if layer["mark"]["type"] in ("line", "area")]
+    assert [line["mark"]["invalid"] for line in lines] == ["break-paths-filter-domains"] * 2
+
+
+def test_a_lonely_check_is_a_point_since_no_line_reaches_it() -> None:
+    chart = charts.latency(charts.latency_by(ticks(0, 5, 10), MINUTE))
+    assert sum(layer["mark"]["type"] == "point" for layer in layers(chart)) == 2  # the lonely ones, and the hovered one
+
+
+def test_failures_are_counted_and_not_in_the_latency() -> None:
+    both = pl.concat([ticks(0, latency_ms=100), ticks(1, state="down", latency_ms=9_000)])
+    frame = charts.latency_by(both, timedelta(minutes=2))
+    assert frame.select("p95_ms", "checks", "failed").rows() == [(100, 1, 1)]
+    crosses = [layer for layer in layers(charts.latency(frame)) if layer["mark"].get("shape") == "cross"]
+    assert len(crosses) == 1
+
+
+def test_regions_differ_in_more_than_colour() -> None:
+    frame = charts.latency_by(pl.concat([ticks(0, 1), ticks(0, 1, region="us")]), MINUTE)
+    line = next(layer for layer in layers(charts.latency(frame)) if layer["mark"]["type"] == "line")
+    dashes = line["encoding"]["strokeDash"]["scale"]["range"]
+    assert len({tuple(dash) for dash in dashes}) == 2
+
+
+def test_phases_add_up_and_leave_gaps() -> None:
+    frame = charts.phases_by(ticks(0, 1, 4), MINUTE)
+    assert set(frame["phase"]) == {"dns", "ttfb"}  # what never occurs has no place in the legend
+    assert frame.filter(pl.col("at") == START + 2 * MINUTE)["ms"].to_list() == [None, None]
+    drawn = [row for row in rows(charts.phases(frame)) if row["ms"] is not None]
+    assert max(row["high"] for row in drawn) == 100
+    assert all(row["high"] - row["low"] == pytest.approx(row["ms"]) for row in drawn)
+
+
+def test_a_waterfall_is_in_the_order_of_what_happened() -> None:
+    bars = [row for row in rows(charts.waterfall(ticks(0))) if row.get("phase")]
+    assert [(bar["phase"], bar["start_ms"], bar["end_ms"]) for bar in bars] == [("dns", 0, 1), ("ttfb", 1, 100)]
+
+
+def test_unknown_is_an_outline_and_never_green() -> None:
+    states = charts.states_of(ticks(0, 1, 2, 10), START - 5 * MINUTE, START + 20 * MINUTE)
+    assert states["state"].to_list() == ["unknown", "up", "unknown", "up", "unknown"]
+    assert states["at"][0] == START - 5 * MINUTE
+    assert states["until"][-1] == START + 20 * MINUTE
+    unknown = next(layer for layer in layers(charts.strip(states)) if layer["mark"].get("strokeDash"))
+    assert unknown["mark"]["fillOpacity"] < 0.2
+    assert unknown["encoding"]["stroke"]["value"] == COLOURS[State.UNKNOWN] != COLOURS[State.UP]
+
+
+def test_states_differ_in_height_and_sign_too() -> None:
+    assert FILL[State.UP] < FILL[State.DEGRADED] < FILL[State.DOWN]
+    assert len(set(SYMBOLS.values())) == len(State)
+
+
+def test_the_fleet_shows_shares_and_a_silence_as_nothing() -> None:
+    seen = pl.concat([ticks(0, 3), ticks(0, state="down").with_columns(site_id=pl.lit(2, pl.Int32))])
+    frame = charts.fleet_by(seen)
+    assert frame.select("down", "up").rows() == [(1, 1), (0, 0), (0, 0), (0, 1)]
+    drawn = rows(charts.fleet(frame))
+    assert {(row["state"], row["checks"], row["total"]) for row in drawn} == {
+        ("down", 1, 2),
+        ("up", 1, 2),
+        ("up", 1, 1),
+    }
+    assert {row["at"][:16] for row in drawn} == {"2026-03-01T12:00", "2026-03-01T12:03"}
+
+
+def test_uptime_is_a_point_between_its_bounds() -> None:
+    frame = pl.DataFrame(
+        {
+            "label": ["a", "b"],
+            "uptime": [0.99, None],
+            "low": [0.9, None],
+            "high": [0.995, None],
+            "coverage": [0.9, 0.0],
+        },
+        schema_overrides=dict.fromkeys(("uptime", "low", "high"), pl.Float64),
+    )
+    nothing = next(row for row in rows(charts.uptime(frame)) if row["label"] == "b")
+    assert (nothing["uptime"], nothing["colour"]) == (None, COLOURS[State.UNKNOWN])
+
+
+@pytest.mark.parametrize("draw", [charts.latency_by, charts.phases_by])
+def test_nothing_makes_an_empty_frame(draw: Any) -> None:
+    assert draw(ticks(), MINUTE).is_empty()
+    assert charts.states_of(ticks()).is_empty()
+    assert charts.fleet_by(ticks()).is_empty()
+
+
+def test_hourly_rollups_read_as_latency() -> None:
+    rollup = pl.DataFrame(
+        {"at": [START, START + 3 * timedelta(hours=1)], "region": ["eu"] * 2, "p50_ms": [5.0, 6.0], "p95_ms": [7.0, 8.0],
+         "up": [50, 60], "degraded": [1, 0], "down": [9, 0]}
+    )  # fmt: skip
+    near = pl.concat([rollup, rollup.with_columns(at=pl.col("at") + timedelta(hours=1))])
+    frame = charts.latency_of(near)
+    assert frame["p50_ms"].to_list() == [5, 5, None, 6, 6]
+    assert frame["checks"][0] == 51
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (59.9, "59 s"), (60, "1 min"), (3600, "1 h"), (4000, "1 h 6 min"), (90_000, "1 d 1 h"), (-5, "0 s")],
+)
+def test_durations_are_said_as_people_do(seconds: float, words: str) -> None:
+    assert lasting(seconds) == words

@@ -1,0 +1,80 @@
+"""`betterstack export ticks|rollups`: what was measured, as CSV or Parquet."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from workers.commands.store import BAD_INPUT, said
+
+app = typer.Typer()
+
+STDOUT = Path("-")
+
+
+class What(StrEnum):
+    """What can be exported."""
+
+    TICKS = "ticks"
+    ROLLUPS = "rollups"
+
+
+class Format(StrEnum):
+    """How it can be written."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+@app.command()
+def export(
+    what: Annotated[What, typer.Argument(help="every attempt, or hours by site and region")],
+    format_: Annotated[Format, typer.Option("--format")] = Format.CSV,
+    since: Annotated[str, typer.Option(help="such as -7d, -90m, 2026-01-31 or 2026-01-31T12:00+00:00")] = "-7d",
+    until: Annotated[str | None, typer.Option(help="as --since", show_default="now")] = None,
+    site: Annotated[list[str] | None, typer.Option(help="key of a site; again for more", show_default="all")] = None,
+    region: Annotated[
+        list[str] | None, typer.Option(help="key of a region; again for more", show_default="all")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="file to write; - is standard output")] = STDOUT,
+) -> None:
+    """Write what was measured in a range of time. A file holds all of it, or is not there."""
+    from pipeline.exports import export as write
+    from pipeline.store.explained import explained
+    from pipeline.workbench import Workbench
+    from workers.cli import read_settings
+
+    target = _target(out, format_)
+    try:
+        with said(), explained(), Workbench(read_settings().database) as frames:
+            rows = write(
+                frames,
+                target,
+                what=what.value,
+                format=format_.value,
+                since=since,
+                until=until,
+                sites=site,
+                regions=region,
+            )
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except (OSError, OverflowError) as error:
+        typer.echo(f"betterstack: {error.strerror if isinstance(error, OSError) else 'that is too long ago'}", err=True)
+        raise typer.Exit(BAD_INPUT) from None
+    if isinstance(target, Path):
+        typer.echo(f"{rows:,} rows in {target}", err=True)
+
+
+def _target(out: Path, format_: Format) -> Path | BinaryIO:
+    if out != STDOUT:
+        return out
+    if format_ is Format.PARQUET and sys.stdout.isatty():
+        raise typer.BadParameter("a terminal cannot show Parquet: name a file", param_hint="--out")
+    return sys.stdout.buffer
