@@ -1,7 +1,7 @@
 """The roller: hours that ticks touched become rollups, partitions are there before they are needed.
 
 Beats of APScheduler around two steps that take the time as an argument. An hour that is over is rebuilt at the next
-beat; the one that is still filling at most once a minute, since every tick of it marks it again.
+beat; the ones that are still filling as often as they are cheap, since every tick of them marks them again.
 """
 
 from __future__ import annotations
@@ -30,17 +30,21 @@ from workers.lifecycle import Stop
 log = logging.getLogger("roller")
 T = TypeVar("T")
 
-ROLL_S = 15.0
-OPEN_EVERY = timedelta(seconds=60)
+ROLL_S = 5.0
+OPEN_SHARE = 50  # open hours wait this many times as long as their last rebuild took: 2 % of a core, …
+OPEN_EVERY = timedelta(seconds=60)  # … and a minute at most
 PARTITIONS_S = 3600.0
 PARTITIONS_FROM, PARTITIONS_TO = -1, 3  # days from today: late ticks have a place, and a weekend without us is no harm
 SEEN_S = 5.0
 STEP_S = 5.0  # the wall clock moved by more than this against the monotonic one: someone set it
 
 
-def horizon(now: datetime, open_rolled_at: datetime | None) -> datetime:
-    """The time before which marked hours are due: all that are over, and once a minute those that are not."""
-    if open_rolled_at is None or not timedelta() <= now - open_rolled_at < OPEN_EVERY:
+def horizon(now: datetime, open_rolled_at: datetime | None, took: timedelta = OPEN_EVERY) -> datetime:
+    """The time before which marked hours are due: all that are over, and from time to time those that are not.
+
+    `took` is how long the last rebuild of open hours took.
+    """
+    if open_rolled_at is None or not timedelta() <= now - open_rolled_at < min(OPEN_EVERY, took * OPEN_SHARE):
         return datetime.max.replace(tzinfo=UTC)
     return now.replace(minute=0, second=0, microsecond=0)
 
@@ -62,6 +66,7 @@ class Roller:
         self._started_at = clock()
         self._engine: Engine = engine(dsn, pool=NullPool, name="roller census")
         self._open_rolled_at: datetime | None = None
+        self._open_took = timedelta()
         self._failing: set[str] = set()
         self._hours_rolled = 0
 
@@ -82,7 +87,8 @@ class Roller:
 
     def _roll(self) -> int:
         now = self._clock()
-        before = horizon(now, self._open_rolled_at)
+        before = horizon(now, self._open_rolled_at, self._open_took)
+        began = time.monotonic()
         hours, days, after = 0, 0, None
         with self._connected() as connection:
             while True:
@@ -93,7 +99,7 @@ class Roller:
                 if after is None:
                     break
         if before > now:
-            self._open_rolled_at = now
+            self._open_rolled_at, self._open_took = now, timedelta(seconds=time.monotonic() - began)
         if hours:
             took_s = round((self._clock() - now).total_seconds(), 3)
             log.debug("rolled up", extra={"action": "rolled", "hours": hours, "days": days, "took_s": took_s})

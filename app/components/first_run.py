@@ -74,6 +74,16 @@ def _first_checks(keys: tuple[str, ...]) -> None:
                     key="first-waterfall",
                     alt_text="The phases of the first check of each site from each region, in milliseconds.",
                 )
+        if not waiting:
+            _next_steps()
+
+
+def _next_steps() -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.caption("Next:", width="content")
+        st.page_link("pages/sites.py", label="tag and group your sites", width="content")
+        st.page_link("pages/regions.py", label="check from more places", width="content")
+        st.caption("or read everything in a notebook with `pipeline.connect()`", width="content")
 
 
 def first_checks() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import data
@@ -29,7 +30,7 @@ def test_it_begins_with_one_box_and_shows_the_first_checks(workbench: Workbench,
     assert "waiting" in said(app)
     for site in sites:
         workbench.tick(site)
-    data.st.cache_data.clear()
+    st.cache_data.clear()
     app.run()
     assert "First checks are in" in said(app)
     assert any("connect" in str(chart.proto) for chart in app.get("vega_lite_chart"))
@@ -42,7 +43,7 @@ def test_it_explains_what_cannot_be_used_before_anything_is_added(workbench: Wor
     assert "the scheme 'ftp' cannot be probed yet" in said(app)
     assert data.counts().total == 0
     app.button(key="first-add").click().run()  # now that it has been seen
-    data.st.cache_data.clear()
+    st.cache_data.clear()
     assert data.counts().total == 1
 
 
@@ -110,7 +111,7 @@ def test_it_says_what_to_do_when_postgres_is_away(
 ) -> None:
     workbench.add("shop")
     monkeypatch.setenv("BETTERSTACK_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
-    data.st.cache_data.clear()
+    st.cache_data.clear()
     words = said(workbench.open(page, site="shop"))
     assert "Postgres does not answer" in words
     assert "`betterstack up`" in words

@@ -14,7 +14,7 @@ from app import data
 from app.components import code
 from pipeline import charts
 from pipeline.store import series
-from pipeline.store.overview import since_unknown, site_row
+from pipeline.store.overview import Wanted, since_unknown, site_row
 from pipeline.vocabulary import Outcome, State
 from tests.app.conftest import Workbench
 from tests.harness import now, writing
@@ -33,15 +33,14 @@ def test_sql_and_polars_agree(filled: Workbench) -> None:
     until = now().replace(second=0, microsecond=0)
     with pipeline.connect(filled.dsn) as up, writing(filled.dsn) as connection:
         ticks = up.ticks(["shop"], start=until - timedelta(hours=1), end=until).collect()
-        given = {"since": until - timedelta(hours=1), "until": until}
-        latency = series.latency_over_time(connection, 1, **given)
-        phases = series.phases_over_time(connection, 1, **given)
+        latency = series.latency_over_time(connection, 1, since=until - timedelta(hours=1), until=until)
+        phases = series.phases_over_time(connection, 1, since=until - timedelta(hours=1), until=until)
     for found, told in (
         (charts.latency_by(ticks, timedelta(minutes=1)), latency),
         (charts.phases_by(ticks, timedelta(minutes=1)), phases),
     ):
         keys = [name for name in ("region", "at", "phase") if name in told.columns]
-        within = told.filter(pl.col("at").is_between(found["at"].min(), found["at"].max()))  # type: ignore[arg-type]
+        within = told.filter(pl.col("at").is_between(found["at"].min(), found["at"].max()))
         polars.testing.assert_frame_equal(found.sort(keys), within.sort(keys), rel_tol=1e-5)
 
 
@@ -58,7 +57,8 @@ def test_sql_and_polars_agree(filled: Workbench) -> None:
         lambda: code.failing(["shop"]),
     ],
 )
-def test_the_python_that_a_page_shows_runs(filled: Workbench, python: Callable[[], str]) -> None:
+@pytest.mark.usefixtures("filled")
+def test_the_python_that_a_page_shows_runs(python: Callable[[], str]) -> None:
     names: dict[str, object] = {}
     exec(python(), names)
     names["up"].close()  # type: ignore[attr-defined]
@@ -78,7 +78,7 @@ def test_a_verdict_runs_out_when_too_few_regions_are_left(workbench: Workbench) 
 
 def test_a_page_of_5000_is_one_query_a_page(workbench: Workbench) -> None:
     workbench.add(*(f"s{number}" for number in range(120)))
-    found = data.find(data.Wanted(sort="name", page=3, size=50))
+    found = data.find(Wanted(sort="name", page=3, size=50))
     assert (len(found.rows), found.total) == (20, 120)
-    beyond = data.find(data.Wanted(sort="name", page=99, size=50))
+    beyond = data.find(Wanted(sort="name", page=99, size=50))
     assert (len(beyond.rows), beyond.total) == (50, 120)

@@ -29,7 +29,9 @@ def names(app: AppTest) -> list[str]:
 
 def select(app: AppTest, rows: list[int]) -> AppTest:
     selection: dict[str, Any] = {"selection": {"rows": rows, "columns": [], "cells": []}}
-    app.session_state[app.dataframe[0].key] = selection
+    key = app.dataframe[0].key
+    assert key is not None
+    app.session_state[key] = selection
     return app.run()
 
 
@@ -151,7 +153,7 @@ def test_it_deletes_only_after_a_yes(workbench: Workbench, said: Said) -> None:
     assert set(sites_of(workbench)) == {"a"}
 
 
-def test_a_name_is_shown_as_it_is_written(workbench: Workbench, said: Said) -> None:
+def test_a_name_is_shown_as_it_is_written(workbench: Workbench) -> None:
     (site,) = workbench.add("odd")
     data.change_site("odd", {"name": "*bold* [link](https://evil.example) :red[x]"})
     workbench.tick(site, Outcome.TLS)

@@ -149,9 +149,16 @@ def test_nothing_makes_an_empty_frame(draw: Any) -> None:
 
 def test_hourly_rollups_read_as_latency() -> None:
     rollup = pl.DataFrame(
-        {"at": [START, START + 3 * timedelta(hours=1)], "region": ["eu"] * 2, "p50_ms": [5.0, 6.0], "p95_ms": [7.0, 8.0],
-         "up": [50, 60], "degraded": [1, 0], "down": [9, 0]}
-    )  # fmt: skip
+        {
+            "at": [START, START + 3 * timedelta(hours=1)],
+            "region": ["eu"] * 2,
+            "p50_ms": [5.0, 6.0],
+            "p95_ms": [7.0, 8.0],
+            "up": [50, 60],
+            "degraded": [1, 0],
+            "down": [9, 0],
+        }
+    )
     near = pl.concat([rollup, rollup.with_columns(at=pl.col("at") + timedelta(hours=1))])
     frame = charts.latency_of(near)
     assert frame["p50_ms"].to_list() == [5, 5, None, 6, 6]

@@ -15,6 +15,7 @@ from workers.commands.store import BAD_INPUT, said
 app = typer.Typer()
 
 STDOUT = Path("-")
+OPTIONS = {"start": "--since", "end": "--until"}
 
 
 class What(StrEnum):
@@ -51,7 +52,7 @@ def export(
 
     target = _target(out, format_)
     try:
-        with said(), explained(), Workbench(read_settings().database) as frames:
+        with said(OPTIONS), explained(), Workbench(read_settings().database) as frames:
             rows = write(
                 frames,
                 target,

@@ -1,0 +1,382 @@
+"""What a person types, against a real Postgres: the result, the words when it goes wrong, and the exit status."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+from sqlalchemy import Engine, select, text
+from typer.testing import CliRunner, Result
+
+from pipeline.declared import Declared, RegionIn
+from pipeline.frames import ROLLUPS, TICKS
+from pipeline.store import tables as t
+from pipeline.store.engine import engine, plain_dsn
+from pipeline.store.regions import create_region
+from pipeline.store.ticks import ensure_partitions, store_ticks
+from pipeline.vocabulary import Outcome, Tick
+from workers.cli import command_line
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def store(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """An empty store with the regions `eu` and `us`, which the environment names."""
+    monkeypatch.setenv("BETTERSTACK_DATABASE_URL", dsn)
+    monkeypatch.setenv("BETTERSTACK_REDIS_URL", "redis://localhost:1")
+    opened = engine(dsn)
+    emptied = ", ".join(sorted(set(t.metadata.tables) - {"workspaces", "pusher"}))
+    with opened.begin() as connection:
+        connection.execute(text(f"truncate {emptied} restart identity"))
+        for key in ("eu", "us"):
+            create_region(connection, RegionIn(key=key), now=datetime.now(UTC), actor="test")
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def run(store: Engine) -> Run:
+    """Run `betterstack …` in this process; a traceback fails the test."""
+    assert store
+
+    def run(*words: str, typed: str | bytes | None = None, status: int = 0) -> Result:
+        result = CliRunner().invoke(command_line(), words, input=typed)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == status, result.output
+        return result
+
+    return run
+
+
+def lines(result: Result) -> list[list[str]]:
+    """The table's rows as words, without its head."""
+    return [line.split() for line in result.stdout.splitlines()[1:]]
+
+
+# --- sites ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_site_is_added_by_its_url_alone_and_listed(run: Run) -> None:
+    assert (
+        "example-com is watched every 180 s: https://example.com" in run("sites", "add", "https://example.com").stdout
+    )
+    assert lines(run("sites", "list")) == [["example-com", "unknown", "-", "180", "s", "https://example.com"]]
+
+
+def test_a_site_is_added_with_everything(run: Run) -> None:
+    added = run(
+        "sites", "add", "https://example.com", "--key=shop", "--name=The shop", "--interval=30", "--timeout=3",
+        "--confirmations=0", "--method=HEAD", "--header=X-A: b:c", "--header=X-B:d", "--expect-status=200,300-302",
+        "--tag=web", "--tag=core", "--region=eu", "--paused", "--json",
+    )  # fmt: skip
+    found = json.loads(added.stdout)
+    assert {name: found[name] for name in found if not name.endswith("_at")} == {
+        "key": "shop",
+        "name": "The shop",
+        "url": "https://example.com",
+        "state": "paused",
+        "since": None,
+        "interval_s": 30,
+        "timeout_s": 3.0,
+        "confirmations": 0,
+        "spacing_s": 5.0,
+        "regions": ["eu"],
+        "method": "HEAD",
+        "headers": {"X-A": "b:c", "X-B": "d"},
+        "expect": {"status": ["200", "300-302"]},
+        "max_redirects": 10,
+        "tags": ["core", "web"],
+        "paused": True,
+    }
+    assert json.loads(run("sites", "list", "--json").stdout) == [found]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["example.com"], "URL: the scheme is missing: write https://example.com"),
+        (["https://example.com", "--interval=0"], "--interval: input should be greater than or equal to 1"),
+        (["https://example.com", "--interval=5", "--timeout=6"], "--timeout: timeout_s (6) is longer"),
+        (["https://example.com", "--key=Ä"], "--key: use a-z"),
+        (["https://example.com", "--header=no-colon"], "has no colon"),
+        (["https://example.com", "--header=a b: c"], "--header: 'a b' is no name of a header"),
+        (["https://example.com", "--expect-status=20x"], "is no status or range"),
+        (["https://example.com", "--region=mars"], "--region: there is no region 'mars'; there are: eu, us"),
+        (["https://example.com", "--name=a\x00b"], "Postgres cannot take this"),
+        (["https://example.com", "--interval=soon"], "is not a valid int"),
+    ],
+)
+def test_a_site_that_cannot_be_is_refused_in_the_words_of_the_command(run: Run, words: list[str], said: str) -> None:
+    assert said in " ".join(run("sites", "add", *words, status=2).stderr.split())
+    assert json.loads(run("sites", "list", "--json").stdout) == []
+
+
+def test_the_same_site_again_is_refused(run: Run) -> None:
+    run("sites", "add", "https://example.com")
+    again = run("sites", "add", "https://example.com", status=2)
+    assert again.stderr.startswith("betterstack: URL: this is watched already as 'example-com'")
+    run("sites", "add", "https://example.com/", "--key=example-com", status=2)
+    assert "example-com-2 is watched" in run("sites", "add", "https://example.com/").stdout
+
+
+def test_sites_are_listed_by_words_tag_and_state_however_many(run: Run) -> None:
+    run("apply", "-", typed=json.dumps({"sites": [
+        {"key": f"s{n:04}", "url": f"https://s{n}.example", "tags": ["odd"] if n % 2 else [], "paused": n == 7}
+        for n in range(1_001)
+    ]}))  # fmt: skip
+    assert len(lines(run("sites", "list"))) == 1_001
+    assert len(lines(run("sites", "list", "--tag", "odd"))) == 500
+    assert [row[0] for row in lines(run("sites", "list", "--search", "S0042"))] == ["s0042"]
+    assert [row[0] for row in lines(run("sites", "list", "--state", "paused"))] == ["s0007"]
+    assert lines(run("sites", "list", "--state", "down")) == []
+
+
+def test_sites_are_paused_resumed_checked_and_removed(run: Run, store: Engine) -> None:
+    run("sites", "add", "https://a.example", "--key=a")
+    run("sites", "add", "https://b.example", "--key=b")
+    assert run("sites", "pause", "a", "b").stdout.splitlines() == ["a is paused", "b is paused"]
+    assert "resume it" in run("sites", "check", "a", status=2).stderr
+    run("sites", "resume", "a")
+    assert "a is checked now from 2 regions" in run("sites", "check", "a").stdout
+    run("sites", "remove", "a")
+    assert [row[:2] for row in lines(run("sites", "list"))] == [["b", "paused"]]
+    with store.connect() as connection:
+        actors = connection.execute(select(t.audit.c.actor).where(t.audit.c.subject == "a").distinct()).scalars().all()
+    assert actors == ["cli"]
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "remove", "check"])
+def test_a_site_that_is_not_there_is_named_and_the_others_stay(run: Run, command: str) -> None:
+    run("sites", "add", "https://a.example", "--key=a")
+    words = ["nope"] if command == "check" else ["a", "nope"]
+    assert run("sites", command, *words, status=2).stderr == "betterstack: there is no site 'nope'\n"
+    assert [row[:2] for row in lines(run("sites", "list"))] == [["a", "unknown"]]
+
+
+def test_what_a_terminal_would_obey_is_not_printed(run: Run) -> None:
+    run("regions", "add", "lab", "--name", "a\x1b[31mred\x07")
+    assert "\x1b" not in run("regions", "list").stdout
+
+
+# --- regions --------------------------------------------------------------------------------------------------------
+
+
+def test_regions_are_added_listed_and_removed(run: Run) -> None:
+    added = run("regions", "add", "lab", "--elsewhere", "--proxy=http://p:1", "--resolver=1.1.1.1", "--json")
+    assert json.loads(added.stdout) == {
+        "key": "lab",
+        "name": "lab",
+        "managed": False,
+        "source_address": None,
+        "proxy": "http://p:1",
+        "resolvers": ["1.1.1.1"],
+    }
+    assert [row[0] for row in lines(run("regions", "list"))] == ["eu", "lab", "us"]
+    assert "KEY: there is a region 'lab' already" in run("regions", "add", "lab", status=2).stderr
+    run("regions", "remove", "lab")
+    assert [region["key"] for region in json.loads(run("regions", "list", "--json").stdout)] == ["eu", "us"]
+    assert "there is no region 'lab'; there are: eu, us" in run("regions", "remove", "lab", status=2).stderr
+
+
+def test_a_region_that_a_site_depends_on_is_kept(run: Run) -> None:
+    run("sites", "add", "https://a.example", "--key=a", "--region=eu")
+    assert "a would be checked from nowhere" in run("regions", "remove", "eu", status=2).stderr
+
+
+def test_a_regions_problems_are_told_at_once(run: Run) -> None:
+    refused = run("regions", "add", "E U", "--proxy=p", "--resolver=dns", "--source-address=eth0", status=2).stderr
+    assert [line.split(": ")[1] for line in refused.splitlines()] == [
+        "KEY",
+        "--source-address",
+        "--proxy",
+        "--resolver",
+    ]
+
+
+# --- apply ----------------------------------------------------------------------------------------------------------
+
+FILE = """\
+regions:
+  - key: lab
+sites:
+  - key: a
+    url: https://a.example
+  - key: b
+    url: https://b.example
+    regions: [lab]
+"""
+
+
+def test_a_file_is_applied_and_applied_again(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "sites.yaml"
+    file.write_text(FILE)
+    assert run("apply", str(file)).stdout.splitlines() == ["3 created: lab, a, b", "0 changed", "0 unchanged"]
+    file.write_text(FILE.replace("[lab]", "[lab, eu]"))
+    assert run("apply", str(file)).stdout.splitlines() == ["0 created", "1 changed: b", "2 unchanged"]
+    again = run("apply", "-", "--json", typed=file.read_bytes())
+    assert json.loads(again.stdout) == {"created": [], "changed": [], "unchanged": ["lab", "a", "b"]}
+
+
+def test_every_problem_of_a_file_is_told_with_its_line_and_nothing_is_changed(run: Run) -> None:
+    wrong = FILE.replace("https://b.example", "b.example") + "    colour: red\n    colour: blue\n"
+    assert run("apply", "-", typed=wrong, status=2).stderr == (
+        "betterstack: line 10, sites[1].colour: 'colour' is there twice\n"
+    )
+    assert run("apply", "-", typed=wrong.replace("    colour: blue\n", ""), status=2).stderr.splitlines() == [
+        "betterstack: line 7, sites[1].url: the scheme is missing: write https://b.example or http://b.example",
+        "betterstack: line 9, sites[1].colour: there is no such field",
+    ]
+    assert run("apply", "-", typed=FILE.replace("[lab]", "[mars]"), status=2).stderr.startswith(
+        "betterstack: line 8, sites[1].regions: there is no region 'mars'"
+    )
+    assert json.loads(run("sites", "list", "--json").stdout) == []
+    assert [row[0] for row in lines(run("regions", "list"))] == ["eu", "us"]
+
+
+def test_the_schema_is_printed_without_a_file(run: Run) -> None:
+    assert json.loads(run("apply", "--schema").stdout) == Declared.model_json_schema()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["/no/such/file"], "cannot be read"), (["/"], "cannot be read"), ([], "name a file")]
+)
+def test_a_file_that_is_not_there_is_told(run: Run, words: list[str], said: str) -> None:
+    assert said in run("apply", *words, status=2).stderr
+
+
+@pytest.mark.parametrize("typed", [b"", b"\xff\xfe", b"[", b"5"])
+def test_what_is_no_declaration_is_told(run: Run, typed: bytes) -> None:
+    assert run("apply", "-", typed=typed, status=2).stderr.startswith("betterstack: line 1")
+
+
+# --- export ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def measured(run: Run, dsn: str) -> int:
+    """Half an hour of ticks of `a` and `b` from both regions, up to now."""
+    for key in ("a", "b"):
+        run("sites", "add", f"https://{key}.example", "--key", key, "--interval=60")
+    now = datetime.now(UTC)
+    ticks = [
+        Tick(
+            site_id=site_id,
+            region_id=region_id,
+            scheduled_at=now - timedelta(minutes=minute),
+            attempt=0,
+            started_at=now,
+            outcome=Outcome.OK,
+            final=True,
+            interval_s=60,
+            revision=1,
+            prober="p",
+        )
+        for minute in range(1, 31)
+        for site_id in (1, 2)
+        for region_id in (1, 2)
+    ]
+    with psycopg.connect(plain_dsn(dsn)) as connection:
+        ensure_partitions(connection, {tick.scheduled_at.date() for tick in ticks})
+        store_ticks(connection, ticks)
+    return len(ticks)
+
+
+def test_ticks_are_exported_to_standard_output(run: Run, measured: int) -> None:
+    frame = pl.read_csv(io.BytesIO(run("export", "ticks").stdout_bytes))
+    assert (frame.columns, frame.height) == (list(TICKS), measured)
+    some = pl.read_csv(io.BytesIO(run("export", "ticks", "--site", "a", "--region=us", "--since", "-10m").stdout_bytes))
+    assert set(some.select("site", "region").unique().iter_rows()) == {("a", "us")}
+    assert 8 <= some.height <= 10
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_rollups_are_exported_to_a_file(run: Run, measured: int, form: str, tmp_path: Path) -> None:
+    assert measured
+    out = tmp_path / f"rollups.{form}"
+    told = run("export", "rollups", "--format", form, "--since=-2h", "--out", str(out)).stderr
+    frame = pl.read_csv(out) if form == "csv" else pl.read_parquet(out)
+    assert frame.columns == list(ROLLUPS)
+    assert f"{frame.height} rows in" in told
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--site=nope"], "there is no site 'nope'"),
+        (["--since=soon"], "--since: 'soon' is no time"),
+        (["--until=2026-01-01T00:00"], "--until: 2026-01-01 00:00:00 has no time zone"),
+        (["--since=-99999999999w"], "too long ago"),
+        (["--format=parquet", "--out=/no/such/folder/x"], "No such file or directory"),
+        (["--format=xls"], "'xls' is not one of"),
+    ],
+)
+def test_an_export_that_cannot_be_is_told(run: Run, words: list[str], said: str) -> None:
+    assert said in " ".join(run("export", "ticks", *words, status=2).stderr.replace("│", "").split())
+
+
+# --- as a process ---------------------------------------------------------------------------------------------------
+
+
+def process(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("BETTERSTACK_")}
+    command = [sys.executable, "-m", "workers.cli", *words]
+    return subprocess.run(command, env={**bare, **environment}, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sites", "list"],
+        ["sites", "add", "https://a.example"],
+        ["regions", "list"],
+        ["apply", "-"],
+        ["export", "ticks"],
+    ],
+    ids=" ".join,
+)
+def test_without_a_workbench_it_says_how_to_start_one(words: list[str], tmp_path: Path) -> None:
+    ended = process(*words, BETTERSTACK_DATA_DIR=str(tmp_path / "nothing"))
+    if words[0] == "apply":
+        assert "nothing is declared" in ended.stderr
+    else:
+        assert "betterstack up" in ended.stderr
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_reader_that_has_seen_enough_ends_an_export_in_silence(measured: int, dsn: str) -> None:
+    assert measured
+    environment = {"BETTERSTACK_DATABASE_URL": dsn, "BETTERSTACK_REDIS_URL": "redis://localhost:1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "workers.cli", "export", "ticks"],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as export:
+        assert export.stdout is not None
+        export.stdout.close()
+        assert export.stderr is not None
+        assert export.stderr.read() == ""
+        assert export.wait(30) == 1
+
+
+def test_a_command_loads_only_what_it_needs() -> None:
+    code = "import sys; from workers.cli import command_line; command_line(); print([m for m in sys.modules])"
+    loaded: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not [heavy for heavy in ("'polars'", "'sqlalchemy'", "'psycopg'", "'yaml'", "'pyarrow'") if heavy in loaded]
