@@ -61,3 +61,6 @@ lock: $(VENV)/.uv  ## resolve the versions anew
 
 clean:  ## remove what was built; data stays
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+
+screenshots: $(VENV)/.dev  ## pictures for the README, of the workbench on URL= and its site SITE=
+	@$(BIN)/python -m tests.browser.screenshots $(URL) $(SITE)

@@ -17,12 +17,15 @@ P = ParamSpec("P")
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Draw what is wrong in place of what was asked for."""
+def explained(*, briefly: bool = False) -> Iterator[None]:
+    """Draw what is wrong in place of what was asked for; `briefly` where it is one part of many on a page."""
     try:
         yield
     except UnavailableError as error:
         log.warning("a page could not be drawn", extra={"action": "page_unavailable", "reason": str(error.__cause__)})
+        if briefly:
+            st.caption(f":red[✕] {error}")
+            return
         with st.container(border=True):
             st.markdown("##### :red[✕] The store is away")
             st.markdown(str(error))
@@ -38,7 +41,7 @@ def live(every_s: float) -> Callable[[Callable[P, None]], Callable[P, None]]:
     def wrap(draw: Callable[P, None]) -> Callable[P, None]:
         @functools.wraps(draw)
         def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
-            with explained():
+            with explained(briefly=True):
                 draw(*args, **kwargs)
 
         return st.fragment(run_every=every_s)(drawn)

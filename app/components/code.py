@@ -32,11 +32,11 @@ def phases(key: str, span: str, width_s: int) -> str:
 def uptime(key: str) -> str:
     return f"""\
 import pipeline
+from pipeline import charts
 
 up = pipeline.connect()
-up.uptime(sites=["{key}"], start="-24h")
-up.uptime(sites=["{key}"], start="-7d")
-up.uptime(sites=["{key}"], start="-30d")"""
+up.uptime(sites=["{key}"], start="-30d")
+charts.uptime(up.uptime(by=["region"], sites=["{key}"], start="-7d"))"""
 
 
 def ticks(key: str) -> str:

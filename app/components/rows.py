@@ -29,11 +29,11 @@ def tiles(counts: Counts) -> None:
                 st.markdown(f"## {count}" if quiet else f"## :{COLOURS[state]}[{count}]")
 
 
-def failures(found: Found, counts: Counts, now: datetime) -> None:
-    """What needs a person, the worst first; or that nothing does."""
+def failures(found: Found, counts: Counts, now: datetime, *, sure: bool) -> None:
+    """What needs a person, the worst first; or, where we are sure, that nothing does."""
     if not found.rows:
         up = counts.by_state[State.UP]
-        if up:
+        if up and sure:
             st.success(
                 f"{'The site that is checked is' if up == 1 else f'All {up} sites that we know of are'} up.",
                 icon=":material/check_circle:",

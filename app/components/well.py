@@ -7,7 +7,12 @@ import streamlit as st
 from app.components.words import plain
 from pipeline.health import Health
 
-CHECKING = ("pusher", "prober", "recorder")  # without these, states run out
+CHECKING = ("tables", "pusher", "prober", "recorder")  # without these, states run out
+
+
+def checks_run(health: Health) -> bool:
+    """Whether states are kept up to date. Where they are not, nothing may be called well."""
+    return all(part.ok for part in health.parts if part.name.split()[0] in CHECKING)
 
 
 def banner(health: Health) -> None:
@@ -15,9 +20,8 @@ def banner(health: Health) -> None:
     if health.ok:
         return
     wrong = [part for part in health.parts if not part.ok]
-    checking = [part for part in wrong if part.name.split()[0] in CHECKING]
     said = "  \n".join(f"**{plain(part.name)}** {part.message}" for part in wrong)
-    if checking:
+    if not checks_run(health):
         title = "Our checks are not running as they should: what is no longer fresh is unknown, not up."
         st.error(f"**{title}**  \n{said}", icon=":material/warning:")
     else:

@@ -23,7 +23,7 @@ def what_is_broken() -> None:
     rows.tiles(counts)
     failing = data.find(FAILING)
     unsure = data.find(UNSURE) if counts.by_state[State.UNKNOWN] else None
-    rows.failures(failing, counts, now)
+    rows.failures(failing, counts, now, sure=well.checks_run(health))
     if unsure is not None:
         rows.unsure(unsure, now)
 

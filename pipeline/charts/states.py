@@ -123,9 +123,12 @@ def fleet(frame: pl.DataFrame) -> alt.Chart:
 def uptime(frame: pl.DataFrame) -> alt.LayerChart:
     """Uptime as a point between its bounds, one row a series; where little is known the line is long.
 
-    `frame`: [label, uptime, low, high, coverage], shares of one, null where nothing is known.
+    `frame`: [uptime, low, high, coverage], shares of one, null where nothing is known, as in frame UPTIME; with what it
+    is by (site, region) or a `label`, which rows are called by.
     """
-    drawn = frame.with_columns(
+    keys = [pl.col(name).cast(pl.String) for name in ("site", "region") if name in frame.columns] or [pl.lit("all")]
+    named = frame if "label" in frame.columns else frame.with_columns(label=pl.concat_str(keys, separator=" · "))
+    drawn = named.with_columns(
         text=pl.format("{} %", (pl.col("uptime") * 100).round(3)),
         colour=pl.when(pl.col("uptime").is_null()).then(pl.lit(COLOURS[State.UNKNOWN])).otherwise(pl.lit("#5b62d9")),
     )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 import httpx
 import polars as pl
@@ -35,6 +39,7 @@ from pipeline.store.rollups import roll
 from pipeline.store.sites import create_sites
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from pipeline.vocabulary import Kind, Outcome, Phases, Tick
+from tests.harness import eventually
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOWHERE = "postgresql://postgres@/betterstack?host=/nowhere"
@@ -751,3 +756,77 @@ def test_the_contract_names_every_answer(client: httpx.Client) -> None:
 def test_what_is_not_there_is_said_in_the_same_shape(client: httpx.Client) -> None:
     assert (client.get("/nothing").status_code, client.get("/nothing").json()) == (404, {"error": "Not Found"})
     assert client.put("/sites", json={}).json() == {"error": "Method Not Allowed"}
+
+
+# --- the whole app ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def app_url(dsn: str) -> Iterator[str]:
+    """Pages and API as `betterstack app` serves them."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    names = {"DATABASE_URL": dsn, "REDIS_URL": "redis://localhost:1", "HOST": "127.0.0.1", "PORT": port}
+    environment = {**os.environ, **{f"BETTERSTACK_{name}": value for name, value in names.items()}}
+    process = subprocess.Popen([sys.executable, "-m", "workers.cli", "app"], env=environment)
+    url = f"http://127.0.0.1:{port}"
+    eventually(lambda: answers(url), seconds=60, what="the app")
+    yield url
+    process.terminate()
+    process.wait(15)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", trust_env=False).status_code in {200, 503}
+    except httpx.TransportError:
+        return False
+
+
+def test_one_server_has_pages_api_and_health(client: httpx.Client, app_url: str) -> None:
+    add(client, "x")
+    with httpx.Client(base_url=app_url, trust_env=False) as browser:
+        assert "<title>" in browser.get("/").text
+        assert "<title>" in browser.get("/sites").text
+        assert browser.get("/api/v1/sites/x").json()["key"] == "x"
+        assert browser.get("/healthz").json()["parts"]
+        assert browser.get("/_stcore/health").text == "ok"
+        assert browser.post("/_stcore/agent/interact", json={}).status_code in {403, 404}
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        ("http://{ours}", "{ours}", 101),
+        ("https://evil.example", "{ours}", 403),
+        ("http://127.0.0.1:1", "{ours}", 403),
+        ("http://evil.example", "evil.example", 403),
+    ],
+)
+def test_a_websocket_is_for_our_own_pages_only(app_url: str, origin: str, host: str, status: int) -> None:
+    address = urlsplit(app_url)
+    assert address.port
+    head = [
+        "GET /_stcore/stream HTTP/1.1",
+        f"Host: {host.format(ours=address.netloc)}",
+        f"Origin: {origin.format(ours=address.netloc)}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
+    with socket.create_connection(("127.0.0.1", address.port), timeout=10) as connection:
+        connection.sendall("\r\n".join([*head, "", ""]).encode())
+        assert connection.recv(100).split()[1] == str(status).encode()
+
+
+def test_streamlit_tells_nobody_asks_nothing_and_lets_no_agent_in() -> None:
+    options = (
+        "browser.gatherUsageStats",
+        "server.enableAgentApi",
+        "server.showEmailPrompt",
+        "server.enableStaticServing",
+    )
+    code = f"import app.asgi; from streamlit import config; print([config.get_option(name) for name in {options}])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[-2] == str([False] * len(options))
