@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # sun_path holds 108 bytes, and Postgres appends "/.s.PGSQL.5432" to the folder.
 LONGEST_SOCKET_FOLDER = 90
+PLAIN = re.compile(r"[\w./-]+", re.ASCII)  # a comma would be a list of hosts, & another parameter
 
 
 class Settings(BaseSettings):
@@ -38,7 +40,7 @@ class Settings(BaseSettings):
         """The DSN in force: the named server, or the embedded one's socket."""
         if self.database_url is not None:
             return self.database_url
-        return f"postgresql://postgres@/betterstack?host={socket_folder(self.data_dir)}"
+        return f"postgresql://postgres@/betterstack?host={socket_folder(self.data_dir)}&port=5432"
 
     @property
     def redis(self) -> str:
@@ -49,9 +51,9 @@ class Settings(BaseSettings):
 
 
 def socket_folder(data_dir: Path) -> Path:
-    """Where the sockets of a data dir live: inside it, or in the temporary folder where its path is too long."""
+    """Where the sockets of a data dir live: inside it, or in the temporary folder where its path is unfit."""
     inside = data_dir.resolve() / "run"
-    if len(str(inside)) <= LONGEST_SOCKET_FOLDER:
+    if len(str(inside)) <= LONGEST_SOCKET_FOLDER and PLAIN.fullmatch(str(inside)):
         return inside
     digest = hashlib.blake2b(str(data_dir.resolve()).encode(), digest_size=8).hexdigest()
     return Path(tempfile.gettempdir()) / f"betterstack-{digest}"

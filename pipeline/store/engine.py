@@ -1,20 +1,19 @@
-"""Engines and migrations: the only place that opens a connection to Postgres."""
+"""Engines and migrations. Alembic is imported where it is used: every role opens an engine, few migrate."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, Pool, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from pipeline.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 MIGRATION_LOCK = 0x62657474  # "bett": two starts at once migrate one after the other
@@ -46,12 +45,14 @@ def plain_dsn(dsn: str) -> str:
 
 def migrate(dsn: str) -> bool:
     """Bring the tables to this version. Returns whether anything changed. Errors: UnavailableError."""
+    from alembic import command
+
     config = _config()
     bare = engine(dsn, pool=NullPool)
     try:
         with bare.begin() as connection:
             connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            before = MigrationContext.configure(connection).get_current_revision()
+            before = _revision(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except OperationalError as error:
@@ -61,15 +62,25 @@ def migrate(dsn: str) -> bool:
 
 def head() -> str | None:
     """The newest migration that this code knows."""
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def migrated(connection: Connection) -> bool:
     """Whether the tables are of this code's version."""
-    return MigrationContext.configure(connection).get_current_revision() == head()
+    return _revision(connection) == head()
+
+
+def _revision(connection: Connection) -> str | None:
+    from alembic.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     return config

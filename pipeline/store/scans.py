@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 
 import polars as pl
-from adbc_driver_postgresql import dbapi
 from msgspec import Struct
 from polars.io.plugins import register_io_source
 from psycopg import sql
@@ -56,6 +55,8 @@ def conditions(wanted: Wanted, at: str) -> sql.Composed:
 
 def batches(dsn: str, query: sql.Composable) -> Iterator[pl.DataFrame]:
     """The result, some megabytes at a time."""
+    from adbc_driver_postgresql import dbapi  # brings pandas along: a second of CPU, for those who read
+
     with (
         dbapi.connect(make_conninfo(plain_dsn(dsn), options=READ_ONLY, application_name="workbench")) as connection,
         connection.cursor() as cursor,

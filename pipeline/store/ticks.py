@@ -89,7 +89,9 @@ def _copy(connection: psycopg.Connection, table: sql.Identifier, ticks: Sequence
 
 
 def _merge(connection: psycopg.Connection, ticks: Sequence[Tick]) -> set[tuple[int, int, datetime, int]]:
-    connection.execute("create temporary table if not exists incoming (like ticks including defaults) on commit delete rows")
+    connection.execute(
+        "create temporary table if not exists incoming (like ticks including defaults) on commit delete rows"
+    )
     _copy(connection, _INCOMING, ticks)
     return set(connection.execute(_MERGE).fetchall())
 
