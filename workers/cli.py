@@ -74,7 +74,10 @@ def command_line() -> Typer:
     from workers.commands import apply, check, env, export, regions, roles, sites, up
 
     app = typer.Typer(
-        help="Uptime monitoring for people who think in data.", no_args_is_help=True, add_completion=False
+        help="Uptime monitoring for people who think in data.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
     )
     for module in (up, apply, sites, regions, export, env, roles):
         app.add_typer(module.app)
