@@ -15,18 +15,11 @@ from pipeline.vocabulary import State
 SIZE = 50
 # The URL holds what a widget shows, so what they show are plain words.
 ORDER = {"failing first": "attention", "by name": "name", "slowest first": "slowest", "newest first": "newest"}
-BOUND = ("q", "tag", "sort", "state")
 STATES = [state.value for state in ATTENTION if state is not State.MAINTENANCE]
 
 
 def first_page() -> None:
-    """What is wanted has changed: page 7 of it may not exist.
-
-    What was chosen is set along: where a script changes one bound value, the browser would forget another's news.
-    """
-    for name in BOUND:
-        if name in st.session_state:
-            st.session_state[name] = st.session_state[name]
+    """What is wanted has changed: page 7 of it may not exist."""
     st.session_state["page"] = 1
 
 
