@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain, count
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -154,8 +155,8 @@ def suggest_key(url: str, taken: Collection[str]) -> str:
     words = (
         re.sub(r"[^a-z0-9]+", "-", f"{parts.hostname or url} {parts.path}".lower()).strip("-")[:56].strip("-") or "site"
     )
-    candidates = [words] + [f"{words}-{number}" for number in range(2, len(taken) + 3)]
-    return next(key for key in candidates if key not in taken)
+    numbered = (f"{words}-{number}" for number in count(2))
+    return next(key for key in chain([words], numbered) if key not in taken)
 
 
 def taken_keys(connection: Connection) -> set[str]:

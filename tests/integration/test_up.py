@@ -76,7 +76,7 @@ def test_it_checks_survives_a_kill_and_goes_on_where_it_was(data_dir: Path) -> N
             process.send_signal(signal.SIGINT)
             _, alive = psutil.wait_procs(processes, timeout=10)
             assert alive == [], "Ctrl-C takes less than ten seconds"
-            assert process.returncode == 0
+            assert processes[0].returncode == 0
 
 
 def test_a_host_that_others_reach_is_refused_without_sign_in(data_dir: Path) -> None:

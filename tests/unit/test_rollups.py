@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.analysis.histograms import ALPHA, build, with_quantiles
@@ -120,6 +120,7 @@ ticks = st.lists(
 
 
 @given(ticks, st.integers(0, 2**32 - 1))
+@settings(max_examples=40)
 def test_order_and_repetition_change_nothing(some: list[dict[str, Any]], seed: int) -> None:
     once = frame(*some)
     twice = pl.concat([once, once.head(5)]).sample(fraction=1, shuffle=True, seed=seed)
@@ -127,6 +128,7 @@ def test_order_and_repetition_change_nothing(some: list[dict[str, Any]], seed: i
 
 
 @given(ticks)
+@settings(max_examples=40)
 def test_a_day_is_the_merge_of_its_hours(some: list[dict[str, Any]]) -> None:
     by_hour = hourly(frame(*some))
     days = check(daily(by_hour.sample(fraction=1, shuffle=True, seed=7)), HOURS)
@@ -139,6 +141,7 @@ def test_a_day_is_the_merge_of_its_hours(some: list[dict[str, Any]]) -> None:
 
 
 @given(ticks)
+@settings(max_examples=40)
 def test_no_more_time_is_held_than_there_is(some: list[dict[str, Any]]) -> None:
     held = hourly(frame(*some)).select(total=pl.sum_horizontal("up_us", "degraded_us", "down_us", "unknown_us"))
     assert (held["total"] <= 3_600_000_000).all()
