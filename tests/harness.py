@@ -167,6 +167,13 @@ def writing(dsn: str) -> Iterator[Connection]:
         store.dispose()
 
 
+def raw(connection: Connection) -> psycopg.Connection:
+    """The psycopg connection under SQLAlchemy's."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
+
+
 def add_sites(dsn: str, urls: Sequence[str], *, key_prefix: str = "s", **fields: object) -> None:
     """Watch `urls` as `s0`, `s1`, …; further fields as in SiteIn."""
     sites = [SiteIn.model_validate({"key": f"{key_prefix}{n}", "url": url, **fields}) for n, url in enumerate(urls)]

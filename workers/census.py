@@ -7,11 +7,11 @@ import socket
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import psycopg
 from redis import Redis
-from sqlalchemy import Engine
 
-from pipeline.store import fleet
-from pipeline.store.fleet import Backlog, WorkerSeen
+from pipeline.store import beats
+from pipeline.store.beats import Backlog, WorkerSeen
 from pipeline.vocabulary import Region
 from workers import streams
 
@@ -29,17 +29,17 @@ class Census:
     def recorded(self, ticks: int) -> None:
         self._recorded += ticks
 
-    def take(self, engine: Engine, client: Redis, regions: Sequence[Region], now: datetime) -> int:
+    def take(self, connection: psycopg.Connection, client: Redis, regions: Sequence[Region], now: datetime) -> int:
         """Write backlogs, probers and ourselves down; returns how many ticks wait."""
         living = [region for region in regions if region.deleted_at is None]
         backlogs = [_backlog(client, region, now) for region in living]
         seen = [self._self(now)]
         for region in living:
             seen += [_prober(region, name, about, now) for name, about in streams.leases(client, region.key).items()]
-        with engine.begin() as connection:
-            fleet.beat(connection, *seen)
-            fleet.note_backlogs(connection, backlogs)
-            fleet.forget_workers(connection, before=now - FORGOTTEN_AFTER)
+        with connection.transaction():
+            beats.beat(connection, *seen)
+            beats.note_backlogs(connection, backlogs)
+            beats.forget_workers(connection, before=now - FORGOTTEN_AFTER)
         return sum(backlog.ticks_waiting for backlog in backlogs)
 
     def _self(self, now: datetime) -> WorkerSeen:

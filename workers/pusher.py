@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from pipeline.schedule import Plan, Slot
 from pipeline.settings import Settings
 from pipeline.store import schedule as store
-from pipeline.store.engine import VANISHED, plain_dsn
+from pipeline.store.session import session
 from pipeline.vocabulary import Check, Kind, Outcome, Region, Source, Spec
 from workers import streams
 from workers.attempts import grace, unprobed
@@ -135,13 +135,8 @@ class Pusher:
             self._connection = None
 
     def _connect(self, now: datetime) -> None:
-        options = "-c timezone=UTC -c statement_timeout=5000 -c lock_timeout=3000"
-        connection = psycopg.connect(
-            plain_dsn(self._dsn),
-            autocommit=True,
-            application_name=self._name,
-            options=options,
-            **{**VANISHED, "connect_timeout": "2"},
+        connection = session(
+            self._dsn, self._name, lock_timeout_ms=3_000, statement_timeout_ms=5_000, connect_timeout="2"
         )
         epoch = store.try_to_lead(connection, self._name)
         if epoch is None:

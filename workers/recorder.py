@@ -17,12 +17,11 @@ import psycopg
 from msgspec import Struct
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
-from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.judge.fold import judge, silence
 from pipeline.settings import Settings
-from pipeline.store.engine import VANISHED, engine, plain_dsn
 from pipeline.store.schedule import regions_known
+from pipeline.store.session import session
 from pipeline.store.standings import lock_watched, sites_gone_silent, write_judged
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from pipeline.vocabulary import Region, Tick
@@ -37,7 +36,7 @@ log = logging.getLogger("recorder")
 
 READ = 2_000  # entries of one region in a batch: a commit of some 30 ms
 PACE_S = 0.1  # a batch no oftener than this: fewer, larger transactions, and ticks are on the page in time
-SWEEP_S = 2.0  # regions, silence, census
+SWEEP_S = 1.0  # regions, silence, census
 CLAIM_IDLE_MS = 30_000  # a batch that a dead recorder held for this long is ours
 SEATS = 8  # recorders side by side; a seat is a consumer name, so that who comes back finds its own entries
 SEAT_LOCK = 0x73656174  # "seat"
@@ -77,7 +76,6 @@ class Recorder:
         self._client = client
         self._clock = clock
         self._census = Census(f"recorder-{socket.gethostname()}-{os.getpid()}", started_at=clock())
-        self._engine = engine(dsn, name="recorder census")
         self._connection: psycopg.Connection | None = None
         self._seat = ""
         self._regions: list[Region] = []
@@ -113,10 +111,7 @@ class Recorder:
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None:
-            options = "-c timezone=UTC -c lock_timeout=30000"
-            self._connection = psycopg.connect(
-                plain_dsn(self._dsn), autocommit=True, application_name="recorder", options=options, **VANISHED
-            )
+            self._connection = session(self._dsn, "recorder", lock_timeout_ms=30_000)
             self._seat = _take_seat(self._connection)
             self._swept = 0.0
         return self._connection
@@ -130,7 +125,7 @@ class Recorder:
             over = region.deleted_at is not None and now - region.deleted_at > DELETED_GRACE
             if over and region.key not in living and self._drained(region):
                 streams.drop(self._client, streams.ticks(region.key))
-        ticks_waiting = self._census.take(self._engine, self._client, self._regions, now)
+        ticks_waiting = self._census.take(connection, self._client, self._regions, now)
         if ticks_waiting < READ:  # else the silence may be our own
             sweep_silence(connection, now=now)
         self._swept = time.monotonic()
@@ -197,7 +192,7 @@ def run(settings: Settings, stop: Stop) -> None:
         began = time.monotonic()
         try:
             done = recorder.beat()
-        except (psycopg.Error, SQLAlchemyError, RedisError) as error:
+        except (psycopg.Error, RedisError) as error:
             if not pause:
                 log.warning("cannot record", extra={"action": "server_away", "error": str(error).strip()})
             recorder.fail(error)

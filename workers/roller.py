@@ -16,14 +16,11 @@ from typing import TypeVar
 
 import psycopg
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from pipeline.settings import Settings
-from pipeline.store import fleet
-from pipeline.store.engine import VANISHED, engine, plain_dsn
+from pipeline.store import beats
 from pipeline.store.rollups import roll
+from pipeline.store.session import session
 from pipeline.store.ticks import ensure_partitions
 from workers.lifecycle import Stop
 
@@ -64,14 +61,10 @@ class Roller:
         self._kill_point = kill_point
         self._name = f"roller-{socket.gethostname()}-{os.getpid()}"
         self._started_at = clock()
-        self._engine: Engine = engine(dsn, pool=NullPool, name="roller census")
         self._open_rolled_at: datetime | None = None
         self._open_took = timedelta()
         self._failing: set[str] = set()
         self._hours_rolled = 0
-
-    def close(self) -> None:
-        self._engine.dispose()
 
     def roll(self) -> int:
         """Rebuild what is due, transaction by transaction; returns how many series-hours. No server makes it raise."""
@@ -115,7 +108,7 @@ class Roller:
             log.info("partitions are ready", extra={"action": "partitions_made", "days": [str(day) for day in made]})
 
     def _be_seen(self) -> None:
-        worker = fleet.WorkerSeen(
+        worker = beats.WorkerSeen(
             name=self._name,
             role="roller",
             host=socket.gethostname(),
@@ -124,23 +117,17 @@ class Roller:
             seen_at=self._clock(),
             detail={"hours_rolled": self._hours_rolled},
         )
-        with self._engine.begin() as connection:
-            fleet.beat(connection, worker)
+        with self._connected() as connection:
+            beats.beat(connection, worker)
 
     def _connected(self) -> psycopg.Connection:
-        return psycopg.connect(
-            plain_dsn(self._dsn),
-            autocommit=True,
-            application_name="roller",
-            options="-c timezone=UTC -c lock_timeout=60000",
-            **VANISHED,
-        )
+        return session(self._dsn, "roller", lock_timeout_ms=60_000)
 
     def _alive(self, what: str, step: Callable[[], T]) -> T | None:
         """Run a step; while it fails for the database's sake, say so once and let the next beat try again."""
         try:
             found = step()
-        except (psycopg.Error, SQLAlchemyError) as error:
+        except psycopg.Error as error:
             if what not in self._failing:
                 self._failing.add(what)
                 why = str(error).strip()
@@ -170,7 +157,6 @@ def run(settings: Settings, stop: Stop) -> None:
     scheduler.start()
     _watch_clock(scheduler, stop)
     scheduler.shutdown(wait=True)
-    roller.close()
 
 
 def _watch_clock(scheduler: BackgroundScheduler, stop: Stop) -> None:

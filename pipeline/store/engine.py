@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, Pool, create_engine, text
 from sqlalchemy.engine import make_url
@@ -11,21 +11,15 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from pipeline.errors import UnavailableError
+from pipeline.store.session import VANISHED, plain_dsn
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
+__all__ = ["engine", "head", "migrate", "migrated", "plain_dsn"]
+
 MIGRATIONS = Path(__file__).with_name("migrations")
 MIGRATION_LOCK = 0x62657474  # "bett": two starts at once migrate one after the other
-
-# A server that vanished without a word is noticed by the kernel within these seconds, not within two hours.
-VANISHED: dict[str, Any] = {
-    "connect_timeout": "5",
-    "keepalives_idle": "5",
-    "keepalives_interval": "2",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "10000",
-}
 
 
 def engine(dsn: str, *, read_only: bool = False, pool: type[Pool] = QueuePool, name: str = "betterstack") -> Engine:
@@ -38,44 +32,38 @@ def engine(dsn: str, *, read_only: bool = False, pool: type[Pool] = QueuePool, n
     return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10, connect_args=connect_args)
 
 
-def plain_dsn(dsn: str) -> str:
-    """The DSN as libpq reads it, for psycopg and ADBC."""
-    return make_url(dsn).set(drivername="postgresql").render_as_string(hide_password=False)
-
-
 def migrate(dsn: str) -> bool:
     """Bring the tables to this version. Returns whether anything changed. Errors: UnavailableError."""
-    from alembic import command
-
-    config = _config()
     bare = engine(dsn, pool=NullPool)
     try:
         with bare.begin() as connection:
             connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            before = _revision(connection)
+            if migrated(connection):
+                return False
+            from alembic import command
+
+            config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except OperationalError as error:
         raise UnavailableError(f"Postgres cannot be reached: {error.orig}") from error
-    return before != head()
+    return True
 
 
-def head() -> str | None:
-    """The newest migration that this code knows."""
-    from alembic.script import ScriptDirectory
-
-    return ScriptDirectory.from_config(_config()).get_current_head()
+def head() -> str:
+    """The newest migration that this code knows, by the names of its files."""
+    return max(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
 def migrated(connection: Connection) -> bool:
     """Whether the tables are of this code's version."""
-    return _revision(connection) == head()
+    return _version(connection) == head()
 
 
-def _revision(connection: Connection) -> str | None:
-    from alembic.migration import MigrationContext
-
-    return MigrationContext.configure(connection).get_current_revision()
+def _version(connection: Connection) -> str | None:
+    if connection.execute(text("select to_regclass('alembic_version')")).scalar() is None:
+        return None
+    return connection.execute(text("select version_num from alembic_version")).scalar()
 
 
 def _config() -> Config:

@@ -11,9 +11,8 @@ ticks are read in a later one, so every tick whose mark is gone is seen. A tick 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 
 import polars as pl
 import psycopg
@@ -22,49 +21,16 @@ from psycopg import sql
 
 from pipeline.analysis.rollups import KEY, daily, hourly
 from pipeline.analysis.spans import SERIES
-from pipeline.frames import HOURS, KIND, TICKS, TIME, schema, state_of
+from pipeline.frames import HOURS, TIME, schema
 from pipeline.judge.verdict import INTERVALS_HELD
-from pipeline.store.ticks import KINDS
-from pipeline.vocabulary import Kind
+from pipeline.store.slots import DAY, HOUR, LONGEST_HOLD, chunks, ticks_around, ticks_between
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ROLL_LOCK = 0x726F6C6C  # "roll"
-LONGEST_HOLD = INTERVALS_HELD * DAY  # no interval is longer than a day
 BATCH = 20_000  # series-hours in one transaction: some 14 s at the 5 s interval, minutes of work never lost
-# Series-hours read at a time: 1.4 million ticks at the 5 s interval, some 100 MB of frame.
-CHUNK = 2_000
-BLOCK = 100_000  # rows turned into a frame at a time
+LARGE = 3_000_000  # ticks that a recomputation reads at a time, not hour by hour
 
 _HOURS, _DAYS = sql.Identifier("rollups_hour"), sql.Identifier("rollups_day")
 _NAMES = sql.SQL(", ").join(map(sql.Identifier, HOURS))
-
-# A tick as the rebuilding needs it, in fields of fixed width without nulls: field k of every row is at the same place.
-_FIELDS = {
-    "scheduled_at": ("scheduled_at", pl.Int64, 8),
-    "site_id": ("site_id", pl.Int32, 4),
-    "region_id": ("region_id", pl.Int32, 4),
-    "interval_s": ("interval_s", pl.Int32, 4),
-    "latency_ms": ("coalesce(latency_ms, 'NaN')", pl.Float32, 4),
-    "attempt": ("attempt", pl.Int16, 2),
-    "outcome": ("outcome", pl.Int16, 2),
-    "flags": ("(final::int + 2 * trusted::int)::int2", pl.Int16, 2),
-}
-_COLUMNS = sql.SQL(", ".join(f"{expression} as {name}" for name, (expression, _, _) in _FIELDS.items()))
-_EPOCH = datetime.fromisoformat("2000-01-01T00:00:00+00:00")  # Postgres counts microseconds from here
-_COPY_HEADER = 19  # bytes before the first row: signature, flags, no extension
-_COPY_TRAILER = b"\xff\xff"  # "minus one field"
-_READ = (
-    "scheduled_at",
-    "site_id",
-    "region_id",
-    "interval_s",
-    "latency_ms",
-    "attempt",
-    "state",
-    "final",
-    "trusted",
-    "kind",
-)
 
 _TAKE = """
     with chosen as (
@@ -78,23 +44,6 @@ _TAKE = """
     )
     select distinct at, site_id, region_id from gone
 """
-# Sites instead of series: a site's regions are dirty together, and the planner knows better what to do with one list.
-_OF_HOUR = sql.SQL("""
-    select {columns} from ticks
-    where site_id = any({sites}) and scheduled_at >= {since} and scheduled_at < {until} and kind = {scheduled}
-""")
-# The last slot before the hour is all that can be held into it: an earlier one ends where that begins.
-_CARRIED_IN = sql.SQL("""
-    select {columns} from unnest({sites}, {regions}) as s (site, region) cross join lateral (
-        select * from ticks
-        where site_id = s.site and region_id = s.region and scheduled_at >= {earliest} and scheduled_at < {hour}
-            and final and kind = {scheduled}
-        order by scheduled_at desc, attempt limit 1
-    ) as last
-""")
-_BETWEEN = sql.SQL("""
-    select {columns} from ticks where scheduled_at >= {since} and scheduled_at < {until} and kind = {scheduled}
-""")
 _STORED = sql.SQL("""
     select extract(epoch from at)::int8 as at, {rest} from {table}
     where at >= {since} and at < {until} and (site_id = any({sites}) or {everybody})
@@ -156,14 +105,15 @@ def recompute(connection: psycopg.Connection, since: datetime, until: datetime) 
     """Hours and days of the UTC days that [since, until) touches, from the ticks alone. Slow; to compare."""
     since, until = _day(since), _day(until - timedelta(microseconds=1)) + DAY
     row = connection.execute(
-        "select coalesce(max(interval_s), 0) from ticks where scheduled_at >= %s and scheduled_at < %s",
+        "select count(*), coalesce(max(interval_s), 0) from ticks where scheduled_at >= %s and scheduled_at < %s",
         [since - LONGEST_HOLD, until],
     ).fetchone()
-    lookback = INTERVALS_HELD * timedelta(seconds=row[0] if row else 0)
+    count, longest_s = row or (0, 0)
+    lookback = INTERVALS_HELD * timedelta(seconds=longest_s)
     found = [pl.DataFrame(schema=schema(HOURS))]
-    for hour in _steps(since, until, HOUR):
-        ticks = _ticks(connection, _BETWEEN, since=hour - lookback, until=hour + HOUR)
-        found.append(hourly(ticks).filter(pl.col("at") == hour))
+    for start, end in _windows(since, until, HOUR if count > LARGE else until - since):
+        ticks = ticks_between(connection, start - lookback, end)
+        found.append(hourly(ticks).filter(pl.col("at") >= start, pl.col("at") < end))
     hours = pl.concat(found)
     return hours, daily(hours)
 
@@ -216,89 +166,31 @@ def _rebuild(connection: psycopg.Connection, dirty: pl.DataFrame) -> tuple[pl.Da
     may have been longer: the hours up to its lapse were never marked.
     """
     further, found = [dirty.clear()], [pl.DataFrame(schema=schema(HOURS))]
-    for hour, part in _chunks(dirty):
-        ticks = _ticks_around(connection, hour, part)
-        found.append(hourly(ticks).join(part, on=KEY, how="semi"))
-        further.append(_held_beyond(ticks, hour))
+    for chunk in chunks(dirty):
+        ticks = ticks_around(connection, chunk)
+        found.append(hourly(ticks).join(chunk, on=KEY, how="semi"))
+        further.append(_held_beyond(ticks, chunk))
     return pl.concat(further).unique().join(dirty, on=KEY, how="anti"), pl.concat(found)
 
 
-def _chunks(dirty: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]:
-    for hour, of_hour in dirty.sort(KEY).partition_by("at", as_dict=True, maintain_order=True).items():
-        for part in of_hour.iter_slices(CHUNK):
-            yield hour[0], part
-
-
-def _ticks_around(connection: psycopg.Connection, hour: datetime, part: pl.DataFrame) -> pl.DataFrame:
-    """The scheduled ticks of one hour's series, and of each the last slot before it."""
-    sites, regions = part["site_id"].to_list(), part["region_id"].to_list()
-    within = _ticks(connection, _OF_HOUR, sites=sorted(set(sites)), since=hour, until=hour + HOUR)
-    carried = _ticks(connection, _CARRIED_IN, sites=sites, regions=regions, earliest=hour - LONGEST_HOLD, hour=hour)
-    return pl.concat([carried, within.join(part, on=SERIES, how="semi")])
-
-
-def _held_beyond(ticks: pl.DataFrame, hour: datetime) -> pl.DataFrame:
-    """The series-hours after `hour` into which these ticks may be, or may have been, held."""
+def _held_beyond(ticks: pl.DataFrame, chunk: pl.DataFrame) -> pl.DataFrame:
+    """The hours after a series' first of the chunk into which these ticks may be, or may have been, held."""
     lapse = pl.col("scheduled_at") + pl.duration(seconds=INTERVALS_HELD * pl.col("interval_s").cast(pl.Int64))
-    last = (lapse.max() - pl.duration(microseconds=1)).dt.truncate("1h")
-    return (
-        ticks.group_by(SERIES)
-        .agg(last=last.cast(TIME))
-        .filter(pl.col("last") > hour)
-        .select(pl.datetime_ranges(pl.lit(hour + HOUR, TIME), "last", "1h").cast(pl.List(TIME)).alias("at"), *SERIES)
-        .explode("at")
-    )
+    own, last = pl.col("scheduled_at").dt.truncate("1h"), (lapse - pl.duration(microseconds=1)).dt.truncate("1h")
+    crossing = ticks.select(*SERIES, own=own, last=last).filter(pl.col("own") < pl.col("last")).unique()
+    reached = pl.datetime_ranges(pl.col("own") + pl.duration(hours=1), "last", "1h").cast(pl.List(TIME))
+    hours = crossing.select(reached.alias("at"), *SERIES).explode("at", empty_as_null=False, keep_nulls=False).unique()
+    first = chunk.group_by(SERIES).agg(first=pl.col("at").min())
+    return hours.join(first, on=SERIES).filter(pl.col("at") > pl.col("first")).select(KEY)
 
 
 def _days_of(connection: psycopg.Connection, days: pl.DataFrame) -> pl.DataFrame:
     found = [pl.DataFrame(schema=schema(HOURS))]
-    for day, part in _chunks(days):
-        sites = part["site_id"].unique().to_list()
+    for part in days.sort(KEY).partition_by("at", maintain_order=True):
+        day, sites = part["at"][0], part["site_id"].unique().to_list()
         hours = stored(connection, _HOURS, day, day + DAY, sites)
         found.append(daily(hours.join(part, on=SERIES, how="semi")))
     return pl.concat(found)
-
-
-def _ticks(connection: psycopg.Connection, query: sql.SQL, **values: object) -> pl.DataFrame:
-    """The query's ticks, as the rollups need them: COPY in rows of equal width, taken apart column by column."""
-    given = {name: sql.Literal(value) for name, value in values.items()}
-    composed = query.format(columns=_COLUMNS, scheduled=sql.Literal(KINDS[Kind.SCHEDULED]), **given)
-    copying = sql.SQL("copy ({}) to stdout (format binary)").format(composed)
-    with connection.cursor() as cursor, cursor.copy(copying) as copy:
-        blocks = [_frame(block) for block in _blocks(copy)]
-    return pl.concat([pl.DataFrame(schema=schema(TICKS, _READ)), *blocks])
-
-
-def _blocks(copy: Iterable[bytes | bytearray | memoryview]) -> Iterator[list[bytes]]:
-    """The rows of a binary COPY, without its header (before the first row) and its trailer (a message of its own)."""
-    parts = iter(copy)
-    rows = [bytes(part)[_COPY_HEADER:] for part in islice(parts, 1)]
-    while rows:
-        rows += map(bytes, islice(parts, BLOCK))
-        if rows[-1] == _COPY_TRAILER:
-            rows.pop()
-            yield rows
-            return
-        yield rows
-        rows = [bytes(part) for part in islice(parts, 1)]
-
-
-def _frame(rows: list[bytes]) -> pl.DataFrame:
-    columns, place = [], 2  # a row begins with its number of fields, a field with its length
-    for name, (_, dtype, width) in _FIELDS.items():
-        field = pl.col("row").bin.slice(place + 4, width)
-        columns.append(field.bin.reinterpret(dtype=dtype, endianness="big").alias(name))
-        place += 4 + width
-    raw = pl.DataFrame({"row": pl.Series(rows, dtype=pl.Binary)}).select(columns)
-    return raw.select(
-        scheduled_at=pl.lit(_EPOCH, TIME) + pl.duration(microseconds="scheduled_at"),
-        **{name: pl.col(name) for name in ("site_id", "region_id", "interval_s", "attempt")},
-        latency_ms=pl.col("latency_ms").fill_nan(None),
-        state=state_of("outcome"),
-        final=pl.col("flags") & 1 != 0,
-        trusted=pl.col("flags") & 2 != 0,
-        kind=pl.lit(Kind.SCHEDULED.value, KIND),
-    ).select(_READ)
 
 
 def _replace(connection: psycopg.Connection, table: sql.Identifier, keys: pl.DataFrame, rows: pl.DataFrame) -> None:
@@ -345,7 +237,7 @@ def _day(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _steps(since: datetime, until: datetime, step: timedelta) -> Iterator[datetime]:
+def _windows(since: datetime, until: datetime, step: timedelta) -> Iterator[tuple[datetime, datetime]]:
     while since < until:
-        yield since
+        yield since, since + step
         since += step

@@ -17,13 +17,13 @@ from streamlit.testing.v1 import AppTest
 from app import data
 from pipeline.declared import SiteIn
 from pipeline.judge.verdict import Standing, fold
-from pipeline.store import fleet
+from pipeline.store import beats
 from pipeline.store.engine import plain_dsn
 from pipeline.store.regions import list_regions, seed_regions
 from pipeline.store.sites import create_sites
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from pipeline.vocabulary import Kind, Outcome, Phases, Site, Tick
-from tests.harness import fresh_database, now, writing
+from tests.harness import fresh_database, now, raw, writing
 from workers.embedded import Servers
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
@@ -97,8 +97,8 @@ class Workbench:
         with writing(self.dsn) as connection:
             connection.execute(text("update pusher set beat_at = :at, pushed_until = :at"), {"at": at})
             roles = [("recorder", None), ("roller", None), *(("prober", region.id) for region in self.regions)]
-            seen = [fleet.WorkerSeen(f"{role}-{region}", role, "here", 1, at, at, region) for role, region in roles]
-            fleet.beat(connection, *seen)
+            seen = [beats.WorkerSeen(f"{role}-{region}", role, "here", 1, at, at, region) for role, region in roles]
+            beats.beat(raw(connection), *seen)
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from streamlit.testing.v1 import AppTest
 
 from app import data
-from pipeline.store import fleet
+from pipeline.store import beats
 from pipeline.store.regions import list_regions
 from tests.app.conftest import Workbench
-from tests.harness import now, writing
+from tests.harness import now, raw, writing
 
 Said = Callable[[AppTest], str]
 
@@ -24,7 +24,7 @@ def test_it_says_who_probes_and_what_waits(workbench: Workbench, said: Said) -> 
     workbench.add("shop")
     workbench.beat()
     with writing(workbench.dsn) as connection:
-        fleet.note_backlogs(connection, [fleet.Backlog(workbench.regions[0].id, now(), 7, 2, 12.5, 0.5, 3)])
+        beats.note_backlogs(raw(connection), [beats.Backlog(workbench.regions[0].id, now(), 7, 2, 12.5, 0.5, 3)])
     words = said(workbench.open("regions"))
     assert "▲ probing, late" in words
     assert "● probing" in words

@@ -31,7 +31,7 @@ from app.api.gate import LARGEST_BODY, Gate
 from pipeline.declared import RegionIn, SiteIn
 from pipeline.errors import UnavailableError
 from pipeline.frames import ROLLUPS, TICKS
-from pipeline.store import fleet
+from pipeline.store import beats
 from pipeline.store import tables as t
 from pipeline.store.engine import engine, plain_dsn
 from pipeline.store.regions import create_region
@@ -39,7 +39,7 @@ from pipeline.store.rollups import roll
 from pipeline.store.sites import create_sites
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from pipeline.vocabulary import Kind, Outcome, Phases, Tick
-from tests.harness import eventually
+from tests.harness import eventually, raw
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOWHERE = "postgresql://postgres@/betterstack?host=/nowhere"
@@ -718,15 +718,15 @@ def test_an_edit_that_waits_too_long_for_another_gives_up(client: httpx.Client, 
 def test_it_is_healthy_while_everybody_gives_signs_of_life(client: httpx.Client, store: Engine) -> None:
     url = str(client.base_url.join("/healthz"))
     roles = [("recorder", None), ("roller", None), ("prober", 1), ("prober", 2)]
-    signs = [fleet.WorkerSeen(f"{role}{at}", role, "host", 1, NOW, NOW, at) for role, at in roles]
+    signs = [beats.WorkerSeen(f"{role}{at}", role, "host", 1, NOW, NOW, at) for role, at in roles]
     with store.begin() as connection:
         connection.execute(update(t.pusher).values(beat_at=NOW))
-        fleet.beat(connection, *signs[:-1])
+        beats.beat(raw(connection), *signs[:-1])
     response = client.get(url)
     assert response.status_code == 503
     assert [part["name"] for part in response.json()["parts"] if not part["ok"]] == ["prober us"]
     with store.begin() as connection:
-        fleet.beat(connection, signs[-1])
+        beats.beat(raw(connection), signs[-1])
     assert client.get(url).status_code == 200
     assert client.head(url).status_code == 200
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ def test_a_new_site_is_checked_at_once_and_then_on_its_grid() -> None:
     found = [s.scheduled_at for s in slots([revision(1, 3.25)], at(0), at(40))]
     assert found[0] == at(3.25)
     grid = found[1:]
-    assert all(b - a == timedelta(seconds=10) for a, b in zip(grid, grid[1:], strict=False))
+    assert all(b - a == timedelta(seconds=10) for a, b in pairwise(grid))
     assert len(grid) in (3, 4)
 
 
