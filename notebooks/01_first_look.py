@@ -75,8 +75,8 @@ charts.latency(charts.latency_by(ticks, every=timedelta(minutes=15)))
 
 # %% [markdown]
 # The same numbers over weeks come from hourly **rollups**, which hold each hour's distribution as a histogram with
-# buckets 2.2 % wide. Histograms add up: the 95th percentile of a day is that of all its checks, to within 1.1 %. The
-# mean of 24 hourly percentiles would be off by a quarter, on data like these.
+# buckets 2.2 % wide. Histograms add up: the 95th percentile of a week is that of all its checks, to within 1.1 %. The
+# mean of hourly percentiles is not: where we measured it, it was off by a quarter.
 
 # %%
 hours = up.rollup(every="1h", sites=[site], start="-7d").collect()

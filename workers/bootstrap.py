@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from pipeline.settings import Settings
 from pipeline.vocabulary import Region
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 def prepare(settings: Settings) -> bool:
@@ -28,14 +32,16 @@ def prepare(settings: Settings) -> bool:
 
 
 def region_reader(settings: Settings) -> Callable[[], Sequence[Region]]:
-    """A callable that reads the regions, over a connection that it keeps."""
-    from pipeline.store.engine import engine
-    from pipeline.store.regions import list_regions
-
-    store = engine(settings.database, read_only=True, name="supervisor")
+    """A callable that reads the regions, over a connection that it keeps; the first call opens it."""
+    opened: list[Engine] = []
 
     def read() -> Sequence[Region]:
-        with store.connect() as connection:
+        from pipeline.store.engine import engine
+        from pipeline.store.regions import list_regions
+
+        if not opened:
+            opened.append(engine(settings.database, read_only=True, name="supervisor"))
+        with opened[0].connect() as connection:
             return list_regions(connection)
 
     return read

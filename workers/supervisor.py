@@ -145,10 +145,13 @@ class Supervisor:
     _children: dict[str, Child] = field(default_factory=dict, init=False)
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
 
-    def run(self, stop: Stop) -> None:
+    def run(self, stop: Stop, prepare: Callable[[], None]) -> None:
+        """Start the app, which takes longest, then `prepare` what the others need, then keep all alive until told."""
         watch = RegionWatch(self.read_regions)
-        watch.start()
         try:
+            self._start(time.monotonic(), "app", desired([])["app"])
+            prepare()
+            watch.start()
             while not stop.wait(BEAT_S):
                 self._beat(time.monotonic(), desired(watch.latest))
         finally:

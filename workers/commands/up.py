@@ -98,14 +98,17 @@ def _run(settings: Settings, revive: Callable[[], list[str]], began: float) -> N
     from workers.supervisor import Supervisor
 
     configure_logging("supervisor", json=settings.log_format == "json", level=settings.log_level)
-    migrating = time.monotonic()
-    changed = prepare(settings)
-    typer.echo(f"Tables {'migrated' if changed else 'up to date'} {time.monotonic() - migrating:.1f} s")
+
+    def tables() -> None:
+        migrating = time.monotonic()
+        changed = prepare(settings)
+        typer.echo(f"Tables {'migrated' if changed else 'up to date'} {time.monotonic() - migrating:.1f} s")
+
     stop = Stop.on_signals()
     doorbell = Doorbell(settings.host, settings.port, began, stop, typer.echo)
     doorbell.start()
     environment = {**os.environ, **exported(settings)}
-    Supervisor(region_reader(settings), environment, revive, typer.echo).run(stop)
+    Supervisor(region_reader(settings), environment, revive, typer.echo).run(stop, tables)
     if doorbell.failure:
         raise UnavailableError(doorbell.failure)
 
