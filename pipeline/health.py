@@ -11,6 +11,7 @@ from msgspec import Struct
 from pipeline.vocabulary import Region
 
 FRESH = timedelta(seconds=10)  # every role gives a sign of life each second or two
+STARTING = timedelta(seconds=10)  # a new region's prober gives its first within three
 LOOK_BACK = timedelta(hours=1)  # how far to look for a last sign, so that the message can tell how long ago it was
 
 OLD_TABLES = "of another version than this code: start it with `betterstack up`, which migrates them"
@@ -54,7 +55,7 @@ def health(
     parts += [_judged(now, role, _last(workers, role)) for role in ("recorder", "roller")]
     # Regions that are not managed are somebody else's to run: what they miss shows as unknown, not here.
     managed = [region for region in regions if region.managed]
-    parts += [_judged(now, f"prober {region.key}", _last(workers, "prober", region.id)) for region in managed]
+    parts += [_prober(now, region, _last(workers, "prober", region.id)) for region in managed]
     return of(parts)
 
 
@@ -71,6 +72,14 @@ def _last(workers: Iterable[Seen], role: str, region_id: int | None = None) -> d
     """The newest sign of that role, in that region where one is named."""
     seen = (w.seen_at for w in workers if w.role == role and (region_id is None or w.region_id == region_id))
     return max(seen, default=None)
+
+
+def _prober(now: datetime, region: Region, seen_at: datetime | None) -> Part:
+    """A new region's prober is given the time to start: nobody should be woken by an edit."""
+    name = f"prober {region.key}"
+    if seen_at is None and region.created_at is not None and now - region.created_at <= STARTING:
+        return Part(name, ok=True, message="starting")
+    return _judged(now, name, seen_at)
 
 
 def _judged(now: datetime, name: str, seen_at: datetime | None) -> Part:

@@ -222,6 +222,7 @@ class Region(Struct, frozen=True):
     managed: bool = True
     network: Network = Network()
     deleted_at: datetime | None = None
+    created_at: datetime | None = None
 
 
 class Site(Struct, frozen=True):

@@ -192,7 +192,7 @@ class Workbench:
         rows = read(self._dsn, query, schema(HOURS))
         called = accounts.expected(revisions, wanted.since, wanted.until, every)
         every_row = rows.join(called, on=["at", *SERIES], how="full", coalesce=True).with_columns(
-            names.site(), names.region(), pl.col("buckets", "counts").fill_null([])
+            names.site(), names.region(), *accounts.within_expected(), pl.col("buckets", "counts").fill_null([])
         )
         whole = pl.col(*COUNTED, *HELD).cast(pl.Int64).sum()
         sums = every_row.group_by(keys).agg(whole, pl.col("expected_s").sum())

@@ -5,7 +5,8 @@
     low      = up / T                        as if all unknown time had been down
     high     = (up + unknown) / T            as if all unknown time had been up
 
-T is the expected time, or the known time where that is more (a state is held for up to two intervals after a pause).
+T is the expected time. A stored state is held for up to two intervals after its tick, also past a pause or past now;
+`within_expected` takes back what goes beyond the time that was called for.
 Nothing known is null, never 100 %. Over several series, seconds are added up: this is the mean over regions (and
 sites) by seconds. The vote of the regions is not in it yet.
 """
@@ -19,6 +20,7 @@ from math import ceil
 import polars as pl
 
 from pipeline.analysis import histograms
+from pipeline.analysis.rollups import HELD
 from pipeline.analysis.spans import SERIES
 from pipeline.frames import ROLLUPS, TIME, UPTIME, AnyFrame, check, schema
 
@@ -54,6 +56,15 @@ def uptime(rollups: AnyFrame, by: Sequence[str] = ()) -> AnyFrame:
         unknown_s=unknown,
         checks="checks",
     ).cast(schema(UPTIME))
+
+
+def within_expected() -> list[pl.Expr]:
+    """The microseconds held by state, brought down in proportion where they are more than `expected_s` of their row."""
+    held = pl.sum_horizontal(HELD)
+    share = (pl.col("expected_s").fill_null(0) * 1e6 / held).clip(upper_bound=1.0)
+    return [
+        pl.when(held > 0).then((pl.col(name) * share).round()).otherwise(0).cast(pl.Int64).alias(name) for name in HELD
+    ]
 
 
 def quantiles(rollups: pl.DataFrame, qs: Sequence[float], by: Sequence[str] = ()) -> pl.DataFrame:

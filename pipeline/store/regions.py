@@ -130,7 +130,8 @@ def region_fields(region: Region) -> dict[str, Any]:
 
 
 def _region(row: RowMapping) -> Region:
-    return Region(row["id"], row["key"], row["name"], row["managed"], network_of(row), row["deleted_at"])
+    times = {name: row[name] for name in ("deleted_at", "created_at")}
+    return Region(row["id"], row["key"], row["name"], row["managed"], network_of(row), **times)
 
 
 def _keys(connection: Connection) -> Sequence[str]:

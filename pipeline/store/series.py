@@ -90,7 +90,8 @@ _PHASES = text(f"""
 _SLOTS = text("""
     select k.site_id, k.region_id, k.scheduled_at, k.attempt, k.outcome, k.interval_s, t.key as site, r.key as region
     from ticks k join sites t on t.id = k.site_id join regions r on r.id = k.region_id
-    where k.site_id = any(:site_ids) and k.scheduled_at >= :since and k.scheduled_at < :until and k.final and k.kind = 0
+    where r.deleted_at is null and k.site_id = any(:site_ids) and k.final and k.kind = 0
+        and k.scheduled_at >= :since and k.scheduled_at < :until
 """)
 _INTERVAL = text("""
     select coalesce(max(interval_s), 0) from ticks

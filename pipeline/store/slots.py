@@ -49,7 +49,8 @@ _OF_SITES = sql.SQL("""
 """)
 _OF_RANGE = sql.SQL("""
     select {columns} from ticks
-    where site_id between {first} and {last} and scheduled_at >= {since} and scheduled_at < {until} and kind = {scheduled}
+    where site_id between {first} and {last} and kind = {scheduled}
+        and scheduled_at >= {since} and scheduled_at < {until}
 """)
 _OF_SERIES = sql.SQL("""
     select {columns} from unnest({hours}::timestamptz[], {sites}, {regions}) as s (hour, site, region)

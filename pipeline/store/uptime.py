@@ -68,6 +68,8 @@ def uptime_of(connection: Connection, site_ids: Collection[int], since: datetime
 
 
 def _uptime(checks: int, up_s: float, down_s: float, expected_s: float) -> Uptime:
+    share = min(1.0, expected_s / (up_s + down_s)) if up_s + down_s else 1.0  # held past a pause, or past now
+    up_s, down_s = up_s * share, down_s * share
     known = up_s + down_s
     whole = max(known, expected_s)
     return Uptime(

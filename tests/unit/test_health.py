@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.health import FRESH, Health, health, unreachable
+from pipeline.health import FRESH, STARTING, Health, health, unreachable
 from pipeline.store.fleet import WorkerSeen
 from pipeline.vocabulary import Region
 
@@ -92,3 +92,13 @@ def test_tables_of_another_version_are_all_that_is_said() -> None:
 
 def test_without_postgres_it_is_not_well() -> None:
     assert wrong(unreachable("start it")) == ["postgres"]
+
+
+def test_a_new_regions_prober_is_given_the_time_to_start() -> None:
+    def founded(ago: timedelta) -> Region:
+        return Region(9, "new", "New", created_at=NOW - ago)
+
+    young = judged(regions=(EU, US, founded(STARTING)))
+    assert young.ok
+    assert young.parts[-1].message == "starting"
+    assert wrong(judged(regions=(EU, US, founded(STARTING + MOMENT)))) == ["prober new"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.analysis.histograms import ALPHA
-from pipeline.analysis.uptime import at_least, checks_for, expected, quantiles, uptime
+from pipeline.analysis.uptime import at_least, checks_for, expected, quantiles, uptime, within_expected
 from pipeline.frames import HOURS, ROLLUPS, TIME, UPTIME, check, schema
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -40,6 +40,13 @@ def test_nothing_known_is_null() -> None:
 def test_what_is_held_after_a_pause_does_not_raise_coverage_above_one() -> None:
     row = uptime(rollup(up=120, expected=100)).row(0, named=True)
     assert (row["uptime"], row["coverage"], row["low"], row["unknown_s"]) == (1, 1, 1, 0)
+
+
+def test_what_is_held_beyond_the_time_called_for_is_taken_back_in_proportion() -> None:
+    row = rollup(up=80, down=40, expected=60).with_columns(within_expected()).row(0, named=True)
+    assert (row["up_us"], row["down_us"]) == (40_000_000, 20_000_000)
+    assert rollup(down=120, expected=0).with_columns(within_expected())["down_us"].to_list() == [0]
+    assert rollup(up=50, expected=60).with_columns(within_expected())["up_us"].to_list() == [50_000_000]
 
 
 def test_by_adds_up_seconds_not_percentages() -> None:
