@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from pipeline.errors import InvalidInputError, Problem
 SCHEMES = ("http", "https")
 KEY_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 LONGEST_URL = 2_000  # what every server and browser still accepts
+LONGEST_LABEL = 63  # of a name in the DNS
 TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110: names of headers
 STATUS_RANGE = re.compile(r"^([1-5]\d\d)(?:-([1-5]\d\d))?$")
 
@@ -38,11 +40,23 @@ def judge_url(url: str) -> str:
         raise ValueError(f"the scheme {parts.scheme!r} cannot be probed yet: use http or https")
     if not host:
         raise ValueError("the host is missing: write it after the two slashes")
+    if label := next((label for label in host.split(".") if _octets(label) > LONGEST_LABEL), None):
+        raise ValueError(f"{label[:20]}… is too long: between two dots a host has up to {LONGEST_LABEL} characters")
     if port == 0:
         raise ValueError("port 0 cannot be connected to")
     if parts.username or parts.password:
         raise ValueError("leave user and password out of the URL: everybody who sees the site sees it")
     return url
+
+
+def _octets(label: str) -> int:
+    return len(label) if label.isascii() else len(b"xn--" + label.encode("punycode"))
+
+
+def judge_text(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("there is a NUL character in it, which Postgres cannot keep: take it out")
+    return text
 
 
 def judge_status(entry: str) -> str:
@@ -54,6 +68,7 @@ def judge_status(entry: str) -> str:
 
 Key = Annotated[str, Field(pattern=KEY_PATTERN, description="short name in URLs and exports: a-z, 0-9 and -")]
 Status = Annotated[str, AfterValidator(judge_status)]
+Text = Annotated[str, AfterValidator(judge_text)]
 
 
 class ExpectIn(BaseModel):
@@ -76,11 +91,11 @@ class RegionIn(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     key: Key
-    name: str = Field("", max_length=100, description="what people read; the key when empty")
+    name: Text = Field("", max_length=100, description="what people read; the key when empty")
     managed: bool = Field(True, description="probed by our own supervisor; false where probers run elsewhere")
-    source_address: str | None = Field(None, description="local address that probes leave from")
-    proxy: str | None = Field(None, description="http://host:port that probes go through")
-    resolvers: list[str] = Field([], description="DNS servers as ip or ip:port; the system's when empty")
+    source_address: Text | None = Field(None, description="local address that probes leave from")
+    proxy: Text | None = Field(None, description="http://host:port that probes go through")
+    resolvers: list[Text] = Field([], description="DNS servers as ip or ip:port; the system's when empty")
 
     @field_validator("source_address")
     @classmethod
@@ -118,7 +133,7 @@ class SiteIn(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     key: Key
-    name: str = Field("", max_length=200, description="what people read; the key when empty")
+    name: Text = Field("", max_length=200, description="what people read; the key when empty")
     url: Annotated[str, Field(max_length=LONGEST_URL), AfterValidator(judge_url)]
     interval_s: int = Field(180, ge=1, le=86_400, description="seconds between checks")
     timeout_s: float = Field(
@@ -126,12 +141,12 @@ class SiteIn(BaseModel):
     )
     confirmations: int = Field(1, ge=0, le=5, description="further attempts before a failure counts")
     spacing_s: float = Field(5.0, ge=0, le=300, description="seconds between attempts")
-    regions: list[str] | None = Field(None, description="keys of the regions to check from; all when left out")
+    regions: list[Text] | None = Field(None, description="keys of the regions to check from; all when left out")
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     headers: dict[str, str] = Field({}, description="sent with every check")
     expect: ExpectIn = ExpectIn()
     max_redirects: int = Field(10, ge=0, le=20, description="followed before the answer is judged")
-    tags: list[str] = Field([], max_length=50)
+    tags: list[Text] = Field([], max_length=50)
     paused: bool = False
 
     @field_validator("regions")
@@ -147,8 +162,12 @@ class SiteIn(BaseModel):
         for name, content in value.items():
             if not TOKEN.match(name):
                 raise ValueError(f"{name!r} is no name of a header")
-            if re.search(r"[\r\n\x00]", content):
+            if re.search(r"[\r\n]", content):
                 raise ValueError(f"the value of {name!r} has a line break in it")
+            if "\x00" in content:
+                raise ValueError(f"the value of {name!r} has a NUL character in it: take it out")
+            if odd := re.search(r"[^\x00-\xff]", content):
+                raise ValueError(f"the value of {name!r} has {odd[0]!r} in it, which HTTP cannot send: use Latin-1")
         return value
 
     @field_validator("tags")
@@ -193,12 +212,38 @@ def _address(value: str) -> str:
 M = TypeVar("M", bound=BaseModel)
 
 
+class MisfitError(InvalidInputError):
+    """Data that fits no model; of a whole file's, some entries may."""
+
+    def __init__(self, problems: list[Problem], data: object) -> None:
+        super().__init__(problems)
+        self._data = data
+
+    def fitting(self, kind: Literal["regions", "sites"], model: type[M]) -> dict[str, M]:
+        """The entries that fit on their own, by their places: `sites[2].`."""
+        found = {}
+        for position, entry in enumerate(self._entries(kind)):
+            with suppress(ValidationError):
+                found[f"{kind}[{position}]."] = model.model_validate(entry)
+        return found
+
+    def keys(self, kind: Literal["regions", "sites"]) -> set[str]:
+        """The keys of all entries."""
+        return {
+            str(entry["key"]).strip() for entry in self._entries(kind) if isinstance(entry, dict) and "key" in entry
+        }
+
+    def _entries(self, kind: str) -> list[Any]:
+        entries = self._data.get(kind) if isinstance(self._data, Mapping) else None
+        return entries if isinstance(entries, list) else []
+
+
 def parse(model: type[M], data: object) -> M:
     """`data` as a `model`, or InvalidInputError with one problem a field."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise InvalidInputError(problems_of(error)) from None
+        raise MisfitError(problems_of(error), data) from None
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
@@ -212,6 +257,34 @@ def _path(location: tuple[int | str, ...]) -> str:
     return text or "timeout_s"  # the one rule over several fields
 
 
+_NUMBER, _WHOLE, _YES_NO = "must be a number", "must be a whole number", "must be true or false"
+_ONE_OF, _FIELDS = "must be {expected}", "must be fields with their values"
+MESSAGES = {
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "greater_than": "must be more than {gt}",
+    "int_parsing": _WHOLE,
+    "int_type": _WHOLE,
+    "int_from_float": _WHOLE,
+    "int_parsing_size": _WHOLE,
+    "float_parsing": _NUMBER,
+    "float_type": _NUMBER,
+    "finite_number": _NUMBER,
+    "bool_parsing": _YES_NO,
+    "bool_type": _YES_NO,
+    "string_type": "must be text",
+    "string_too_long": "must have {max_length} characters or fewer",
+    "too_long": "must have {max_length} entries or fewer",
+    "too_short": "must have {min_length} entries or more",
+    "literal_error": _ONE_OF,
+    "enum": _ONE_OF,
+    "list_type": "must be a list",
+    "dict_type": "must be names with their values",
+    "model_type": _FIELDS,
+    "model_attributes_type": _FIELDS,
+}
+
+
 def _message(error: Any) -> str:
     match error["type"]:
         case "extra_forbidden":
@@ -222,6 +295,9 @@ def _message(error: Any) -> str:
             return "use a-z, 0-9 and -, up to 63 characters, and begin with a letter or digit"
         case "value_error":
             return str(error["ctx"]["error"])
+        case kind if template := MESSAGES.get(kind):
+            limits = error.get("ctx", {}).items()
+            return template.format_map({n: int(v) if isinstance(v, float) and v.is_integer() else v for n, v in limits})
         case _:
             message = str(error["msg"])
             return message[:1].lower() + message[1:]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field, structs
 
 
 class State(StrEnum):
@@ -141,14 +141,20 @@ class Check(Struct, frozen=True, array_like=True):
         return self.not_before or self.scheduled_at
 
 
+# What the store's columns hold. A reader refuses more: a driver would cut it down to something that looks true.
+Int2 = Annotated[int, Meta(ge=0, le=2**15 - 1)]
+Int4 = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Milliseconds = Annotated[float, Meta(ge=0, le=1e9)]
+
+
 class Phases(Struct, frozen=True, array_like=True):
     """Milliseconds by phase, summed over redirects; None where a phase was not reached or not needed."""
 
-    dns_ms: float | None = None
-    connect_ms: float | None = None
-    tls_ms: float | None = None
-    ttfb_ms: float | None = None
-    transfer_ms: float | None = None
+    dns_ms: Milliseconds | None = None
+    connect_ms: Milliseconds | None = None
+    tls_ms: Milliseconds | None = None
+    ttfb_ms: Milliseconds | None = None
+    transfer_ms: Milliseconds | None = None
 
 
 class Tick(Struct, frozen=True, array_like=True):
@@ -157,22 +163,22 @@ class Tick(Struct, frozen=True, array_like=True):
     `final` says that no further attempt of this slot follows: it did not fail, or was the last.
     """
 
-    site_id: int
-    region_id: int
+    site_id: Int4
+    region_id: Int4
     scheduled_at: datetime
-    attempt: int
+    attempt: Int2
     started_at: datetime | None
     outcome: Outcome
     final: bool
-    interval_s: int
-    revision: int
+    interval_s: Int4
+    revision: Int4
     prober: str
     phases: Phases = Phases()
-    latency_ms: float | None = None
-    error_ms: float | None = None
-    status: int | None = None
+    latency_ms: Milliseconds | None = None
+    error_ms: Milliseconds | None = None
+    status: Int2 | None = None
     ip: str | None = None
-    bytes: int | None = None
+    bytes: Int4 | None = None
     detail: str | None = None
     clock: Clock = Clock.LOOP
     trusted: bool = True
@@ -186,6 +192,17 @@ class Tick(Struct, frozen=True, array_like=True):
     @property
     def key(self) -> tuple[int, int, datetime, int]:
         return (self.site_id, self.region_id, self.scheduled_at, self.attempt)
+
+
+def cleaned(tick: Tick) -> Tick:
+    """The tick with text that every wire and store takes: no NUL, no lone surrogate. A hostile site may send either."""
+    texts = {name: getattr(tick, name) for name in ("prober", "ip", "detail")}
+    broken = {name: text for name, text in texts.items() if text is not None and _storable(text) != text}
+    return structs.replace(tick, **{name: _storable(text) for name, text in broken.items()}) if broken else tick
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 class Probe(Struct, frozen=True):

@@ -240,19 +240,23 @@ class Workbench:
 
 def moment(given: Moment, now: datetime, field: str) -> datetime:
     """A time as people give it: aware datetime, date, "-7d", or an ISO string of either. Errors: InvalidInputError."""
-    if isinstance(given, str):
-        if ago := _AGO.fullmatch(given.strip()):
-            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        try:
+    zone = "tzinfo=UTC"
+    try:
+        if isinstance(given, str):
+            zone, given = "Z at its end", given.strip()
+            if ago := _AGO.fullmatch(given):
+                return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
             given = datetime.fromisoformat(given) if len(given) > 10 else date.fromisoformat(given)
-        except ValueError:
-            message = f"{given!r} is no time: write -7d, -4h, -90m, 2026-03-01 or 2026-03-01T12:00+00:00"
-            raise InvalidInputError([Problem(field, message)]) from None
-    if not isinstance(given, datetime):
-        return datetime.combine(given, time(), UTC)
-    if given.tzinfo is None:
-        raise InvalidInputError([Problem(field, f"{given} has no time zone: add one, such as tzinfo=UTC")])
-    return given.astimezone(UTC)
+        if not isinstance(given, datetime):
+            return datetime.combine(given, time(), UTC)
+        if given.tzinfo is None:
+            raise InvalidInputError([Problem(field, f"{given} has no time zone: add one, such as {zone}")])
+        return given.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInputError([Problem(field, f"{given} is too long ago, or too far ahead")]) from None
+    except ValueError:
+        message = f"{given!r} is no time: write -7d, -4h, -90m, 2026-03-01 or 2026-03-01T12:00Z"
+        raise InvalidInputError([Problem(field, message)]) from None
 
 
 def _numbers(kind: str, keys: Collection[str], known: Mapping[int, str]) -> list[int]:

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import psycopg
+from msgspec import structs
 from redis import Redis
 
 from pipeline.store import beats
 from pipeline.store.beats import Backlog, WorkerSeen
 from pipeline.vocabulary import Region
 from workers import streams
+from workers.streams import About
 
 FORGOTTEN_AFTER = timedelta(hours=1)
 
@@ -67,14 +69,15 @@ def _backlog(client: Redis, region: Region, now: datetime) -> Backlog:
     )
 
 
-def _prober(region: Region, name: str, about: dict[str, object], now: datetime) -> WorkerSeen:
+def _prober(region: Region, name: str, about: About, now: datetime) -> WorkerSeen:
+    detail = {key: value for key, value in structs.asdict(about).items() if key not in {"pid", "host", "started_at"}}
     return WorkerSeen(
-        name=name,
+        name=f"prober {name}",
         role="prober",
-        host=str(about.pop("host", "?")),
-        pid=int(str(about.pop("pid", 0))),
-        started_at=datetime.fromisoformat(str(about.pop("started_at", now.isoformat()))),
+        host=about.host,
+        pid=about.pid,
+        started_at=about.started_at if about.started_at.tzinfo else now,
         seen_at=now,
         region_id=region.id,
-        detail=about,
+        detail=detail,
     )

@@ -115,11 +115,18 @@ class Courier:
         return list(await self._writing.xinfo_consumers(self._checks, streams.PROBERS))
 
     async def _claim_from(self, name: str, idle_ms: int, held: Collection[bytes]) -> list[Claimed]:
-        pending = await self._writing.xpending_range(
-            self._checks, streams.PROBERS, "-", "+", CLAIM_AT_ONCE, consumername=name, idle=idle_ms
-        )
-        deliveries: dict[Any, int] = {row["message_id"]: int(row["times_delivered"]) for row in pending}
-        wanted: list[Any] = [entry_id for entry_id in deliveries if entry_id not in held]
+        deliveries: dict[Any, int] = {}
+        start = "-"
+        while len(deliveries) < CLAIM_AT_ONCE:
+            pending: Any = await self._writing.xpending_range(
+                self._checks, streams.PROBERS, start, "+", CLAIM_AT_ONCE, consumername=name, idle=idle_ms
+            )
+            new = {row["message_id"]: int(row["times_delivered"]) for row in pending}
+            deliveries |= {entry_id: times for entry_id, times in new.items() if entry_id not in held}
+            if len(pending) < CLAIM_AT_ONCE:
+                break
+            start = f"({pending[-1]['message_id'].decode()}"
+        wanted: list[Any] = list(deliveries)
         if not wanted:
             return []
         reply: Any = await self._writing.xclaim(self._checks, streams.PROBERS, self.consumer, idle_ms, wanted)

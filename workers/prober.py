@@ -24,7 +24,7 @@ import uvloop
 from redis.exceptions import RedisError, ResponseError
 
 from pipeline.settings import Settings
-from pipeline.vocabulary import Check, Outcome, Probe, Tick
+from pipeline.vocabulary import Check, Outcome, Probe, Tick, cleaned
 from workers import streams
 from workers.attempts import confirmation_of, is_late, tick_of, unprobed
 from workers.courier import Claimed, Courier, Done
@@ -40,6 +40,8 @@ from workers.wire import UnreadableError, unpack_check
 log = logging.getLogger("prober")
 
 HELD_LIMIT = 4_000  # taken and not handed over: 2 s ahead at 1 000 checks/s, twice; some 8 MB
+SOON_S = 5.0  # what waits longer than this does not count against that
+SLEEPING_LIMIT = 50_000  # held in all, some 100 MB: 150 failures/s with the longest spacing
 BATCH = 200  # ticks in one hand-over
 LINGER_S = 0.02  # how long the first tick of a batch waits for company
 BEAT_S = 1.5  # renew, claim: a lease survives two lost beats
@@ -69,6 +71,7 @@ class Prober:
         self._news = asyncio.Event()
         self._stalls = Stalls()
         self._lateness_ms: deque[float] = deque(maxlen=2_000)
+        self._sleeping = 0
         self._probing = 0
         self._probed = 0
         self._started_at = clock()
@@ -79,16 +82,19 @@ class Prober:
             asyncio.create_task(each) for each in (self._stalls.watch(), self._deliver_forever(), self._beat_forever())
         ]
         reading = asyncio.create_task(self._take_forever())
-        await stop.wait()
+        stopping = asyncio.create_task(stop.wait())
+        ended, _ = await asyncio.wait([stopping, reading, *background], return_when=asyncio.FIRST_COMPLETED)
         reading.cancel()
         await self._drain()
-        for task in background:
+        for task in (stopping, *background):
             task.cancel()
-        await asyncio.gather(reading, *background, return_exceptions=True)
+        await asyncio.gather(stopping, reading, *background, return_exceptions=True)
         try:
             await self._courier.leave()
         except RedisError:
             log.warning("left without a word", extra={"action": "left_unheard"})
+        for task in ended - {stopping}:
+            task.result()  # a loop of ours broke: end with it, and be started anew, rather than hold what we never do
 
     async def _drain(self) -> None:
         """Let probes end and their ticks go out; what only waits for its time stays pending, for others to claim."""
@@ -102,7 +108,7 @@ class Prober:
     async def _take_forever(self) -> None:
         pause = 0.0
         while True:
-            room = HELD_LIMIT - len(self._held)
+            room = min(HELD_LIMIT + self._sleeping, SLEEPING_LIMIT) - len(self._held)
             if room <= 0:
                 self._room.clear()
                 await self._room.wait()
@@ -159,12 +165,23 @@ class Prober:
         except asyncio.CancelledError:
             self._release(entry_id)
             raise
+        except Exception as error:
+            log.exception("attempt failed", extra={"action": "attempt_failed", "site_id": check.site_id})
+            detail = f"our prober failed: {type(error).__name__}"
+            tick = unprobed(check, Outcome.POISON, detail=detail, prober=self._courier.consumer)
         confirmation = confirmation_of(check, tick, now=self._clock())
-        self._finished.append(Done(entry_id, tick, confirmation))
+        self._finished.append(Done(entry_id, cleaned(tick), confirmation))
         self._news.set()
 
     async def _attempt(self, check: Check) -> Tick:
         wait_s = (check.starts_at - self._clock()).total_seconds()
+        if wait_s > SOON_S:  # a confirmation with a long spacing: held, but in nobody's way
+            self._sleeping += 1
+            try:
+                await asyncio.sleep(wait_s - SOON_S)
+            finally:
+                self._sleeping -= 1
+            wait_s = (check.starts_at - self._clock()).total_seconds()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         async with self._slots:

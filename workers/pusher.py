@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import psycopg
-from apscheduler.schedulers.background import BackgroundScheduler
 from msgspec import Struct, field
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError, ResponseError  # noqa: A004 - redis's own
 
 from pipeline.schedule import Plan, Slot
 from pipeline.settings import Settings
@@ -27,6 +26,7 @@ from pipeline.store.session import session
 from pipeline.vocabulary import Check, Kind, Outcome, Region, Source, Spec
 from workers import streams
 from workers.attempts import grace, unprobed
+from workers.beating import beat_until
 from workers.killpoints import reached
 from workers.lifecycle import Stop
 from workers.wire import Entry, pack
@@ -36,6 +36,8 @@ log = logging.getLogger("pusher")
 BEAT_S = 1.0
 LOOKAHEAD = timedelta(seconds=2)  # checks are with their probers before they are due
 CATCH_UP = timedelta(minutes=10)  # how far back a new leader accounts for what nobody pushed
+STRIDE = timedelta(minutes=2)  # at most so much of the past in one beat, so that a beat stays short
+CLOCK_SLACK = timedelta(seconds=30)  # nobody pushes further ahead than this, unless a clock was wrong
 ALONE = timedelta(minutes=10)  # how long to go on from memory without Postgres
 DELETED_GRACE = timedelta(seconds=5)  # a removed region's last checks may still be taken
 
@@ -114,6 +116,7 @@ class Pusher:
         self._pushed_until: datetime | None = None
         self._unpushed: list[Slot] = []
         self._alone_since: datetime | None = None
+        self._stale = False  # what of the last beat arrived is not known
         self._redis_lost = False
 
     def beat(self) -> None:
@@ -124,6 +127,10 @@ class Pusher:
                 self._connect(now)
             if self._epoch is not None:
                 self._lead(now)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
+            # Somebody edits for long. Postgres is there, so its books hold: wait, rather than pass the edit.
+            log.warning("a beat had to wait", extra={"action": "beat_waits", "error": str(error).strip()})
+            self._stale = True
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             self._lose_postgres(now, error)
         except RedisError as error:
@@ -158,11 +165,14 @@ class Pusher:
 
     def _resume(self, connection: psycopg.Connection, now: datetime, stored: datetime | None) -> None:
         """Go on where the schedule was left: by us, before Postgres went away, or by the leader before us."""
+        newest = store.newest_revision(connection)
+        if self._seen_revision is not None and newest < self._seen_revision:
+            self._forget()  # a backup was restored: what we remember never happened
         if self._seen_revision is None:
             since = max(stored or now - CATCH_UP, now - CATCH_UP)
-            self._seen_revision = store.newest_revision(connection)
-            self._plan.learn(store.revisions_in_force(connection, since), since)
-            self._pushed_until = since
+            plan = Plan()
+            plan.learn(store.revisions_in_force(connection, since), since)
+            self._plan, self._pushed_until, self._seen_revision = plan, since, newest  # all of it, or nothing
         elif stored is not None and self._pushed_until is not None and stored > self._pushed_until:
             self._plan.take(stored)  # somebody else led meanwhile and pushed these
             self._pushed_until = stored
@@ -174,8 +184,11 @@ class Pusher:
             self._client.ping()  # raises while Redis is away
         with self._connection.transaction():
             ours, stored = store.hold_schedule(self._connection, self._epoch)
-            if ours and self._redis_lost:
-                # What of the last beat arrived is not known: begin again where the books say. Repeating is harmless.
+            if ours and stored is not None and stored > now + LOOKAHEAD + CLOCK_SLACK:
+                log.warning("the clock was set back", extra={"action": "clock_set_back", "pushed_until": str(stored)})
+                stored, self._stale = now, True
+            if ours and self._stale:
+                # Begin again where the books say. Repeating is harmless.
                 self._forget()
                 self._resume(self._connection, now, stored)
             if ours:
@@ -212,10 +225,11 @@ class Pusher:
     def _push(self, now: datetime) -> None:
         """Send everything due before now + lookahead; what could not be sent stays for the next beat."""
         self._tend_streams()
-        until = now + LOOKAHEAD
         if not self._unpushed:
+            assert self._pushed_until is not None
+            until = max(self._pushed_until, min(now + LOOKAHEAD, self._pushed_until + STRIDE))
             self._unpushed = self._plan.take(until)
-            self._pushed_until = max(until, self._pushed_until or until)
+            self._pushed_until = until
         push = step(self._unpushed, self._regions, now=now, epoch=self._epoch or 0, full=self._full())
         self._send(push)
         self._unpushed = []
@@ -228,7 +242,13 @@ class Pusher:
 
     def _send(self, push: Push) -> None:
         for key, entries in push.entries.items():
-            streams.push(self._client, key, entries)
+            try:
+                sent = streams.push(self._client, key, entries)
+            except ResponseError as error:  # full, or not a stream: that region's trouble, not everybody's
+                log.error("a stream refuses", extra={"action": "push_refused", "key": key, "error": str(error)})  # noqa: TRY400
+                continue
+            if sent < len(entries):
+                raise ConnectionError(f"{key} vanished")  # made again by the next beat, which then repeats this one
         if push.missed:
             log.warning("slots were missed", extra={"action": "slots_missed", "slots": push.missed})
 
@@ -240,11 +260,7 @@ class Pusher:
                 log.info("region's streams are ready", extra={"action": "region_ready", "region": region.key})
 
     def _full(self) -> frozenset[str]:
-        return frozenset(
-            region.key
-            for region in self._living()
-            if streams.length(self._client, streams.checks(region.key)) > streams.STREAM_LIMIT
-        )
+        return frozenset(region.key for region in self._living() if streams.is_full(self._client, region.key))
 
     def _living(self) -> list[Region]:
         return [region for region in self._regions.values() if region.deleted_at is None]
@@ -252,14 +268,16 @@ class Pusher:
     def _lose_redis(self, error: RedisError) -> None:
         if not self._redis_lost:
             log.warning("Redis is away", extra={"action": "redis_away", "error": str(error)})
-        self._redis_lost = True
+        self._stale = self._redis_lost = True
 
     def _lose_postgres(self, now: datetime, error: psycopg.Error) -> None:
         """Go on alone for a while; without a plan there is nothing to go on with."""
         self.close()
         why = str(error).strip()
-        if self._epoch is None:
+        if self._epoch is None or self._seen_revision is None:
             log.warning("Postgres is away", extra={"action": "postgres_away", "error": why})
+            self._epoch = None
+            self._forget()
             return
         if self._alone_since is None:
             self._alone_since = now
@@ -278,18 +296,6 @@ def run(settings: Settings, stop: Stop) -> None:
     """Beat until told to stop."""
     client = streams.connect(settings.redis)
     pusher = Pusher(settings.database, client, clock=lambda: datetime.now(UTC))
-    scheduler = BackgroundScheduler(timezone=UTC)
-    scheduler.add_job(
-        pusher.beat,
-        "interval",
-        seconds=BEAT_S,
-        next_run_time=datetime.now(UTC),
-        coalesce=True,  # a beat covers all the time since the last one, so a missed one needs no second run
-        max_instances=1,
-        misfire_grace_time=None,
-    )
-    scheduler.start()
-    stop.wait()
-    scheduler.shutdown(wait=True)
+    beat_until(stop, {pusher.beat: BEAT_S})
     pusher.close()
     client.close()

@@ -12,9 +12,9 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import psycopg
-from msgspec import Struct
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
@@ -24,7 +24,7 @@ from pipeline.store.schedule import regions_known
 from pipeline.store.session import session
 from pipeline.store.standings import lock_watched, sites_gone_silent, write_judged
 from pipeline.store.ticks import ensure_partitions, store_ticks
-from pipeline.vocabulary import Region, Tick
+from pipeline.vocabulary import Region, Tick, cleaned
 from workers import streams
 from workers.census import Census
 from workers.killpoints import reached
@@ -45,11 +45,12 @@ DELETED_GRACE = timedelta(seconds=10)  # probes that were under way when their r
 OLDEST, NEWEST = timedelta(days=400), timedelta(days=1)
 
 
-class Batch(Struct):
-    """What was read, by region: entries to acknowledge, and the ticks in them."""
+class Received(NamedTuple):
+    """A tick, and the entry to acknowledge for it."""
 
-    entries: dict[str, list[Entry]]
-    ticks: list[Tick]
+    region: str
+    entry: Entry
+    tick: Tick
 
 
 def record(connection: psycopg.Connection, ticks: Sequence[Tick], *, now: datetime) -> int:
@@ -93,15 +94,31 @@ class Recorder:
         if time.monotonic() - self._swept >= SWEEP_S:
             self._look_around(connection)
         batch = self._read()
-        if batch.ticks:
-            with connection.transaction():
-                new = record(connection, batch.ticks, now=self._clock())
-                reached("recorder: before commit")
-            reached("recorder: after commit")
-            self._census.recorded(new)
-        for region, entries in batch.entries.items():
-            streams.done(self._client, streams.ticks(region), RECORDERS, [entry.id for entry in entries])
-        return sum(map(len, batch.entries.values()))
+        if batch:
+            try:
+                self._record(connection, batch)
+            except psycopg.DataError:
+                for each in batch:
+                    self._record_alone(connection, each)
+        return len(batch)
+
+    def _record(self, connection: psycopg.Connection, batch: Sequence[Received]) -> None:
+        """Commit, then acknowledge."""
+        with connection.transaction():
+            new = record(connection, [each.tick for each in batch], now=self._clock())
+            reached("recorder: before commit")
+        reached("recorder: after commit")
+        self._census.recorded(new)
+        for region in {each.region for each in batch}:
+            ids = [each.entry.id for each in batch if each.region == region]
+            streams.done(self._client, streams.ticks(region), RECORDERS, ids)
+
+    def _record_alone(self, connection: psycopg.Connection, received: Received) -> None:
+        """One by one, so that what Postgres refuses takes nobody with it."""
+        try:
+            self._record(connection, [received])
+        except psycopg.DataError as error:
+            self._bury(received.region, received.entry, str(error).strip())
 
     def fail(self, error: Exception) -> None:
         """After an error: a fresh connection, and a second look at what we were given before."""
@@ -118,6 +135,8 @@ class Recorder:
 
     def _look_around(self, connection: psycopg.Connection) -> None:
         """Every few seconds: regions that came and went, sites that nobody reports on, how the fleet is."""
+        self._swept = time.monotonic()
+        self._recover = True
         now = self._clock()
         self._regions = regions_known(connection, since=now - timedelta(hours=1))
         living = {region.key for region in self._regions if region.deleted_at is None}
@@ -125,21 +144,25 @@ class Recorder:
             over = region.deleted_at is not None and now - region.deleted_at > DELETED_GRACE
             if over and region.key not in living and self._drained(region):
                 streams.drop(self._client, streams.ticks(region.key))
-        ticks_waiting = self._census.take(connection, self._client, self._regions, now)
+        try:
+            ticks_waiting = self._census.take(connection, self._client, self._regions, now)
+        except (ResponseError, psycopg.DataError):  # what somebody wrote about himself must not stop the recording
+            log.exception("no census", extra={"action": "census_failed"})
+            return
         if ticks_waiting < READ:  # else the silence may be our own
             sweep_silence(connection, now=now)
-        self._swept = time.monotonic()
-        self._recover = True
 
     def _drained(self, region: Region) -> bool:
         return streams.length(self._client, streams.ticks(region.key)) == 0
 
-    def _read(self) -> Batch:
-        batch = Batch({}, [])
+    def _read(self) -> list[Received]:
+        batch: list[Received] = []
         for region in self._regions:
             for entry in self._entries(region.key):
-                self._unpack(batch, region.key, entry)
-        self._recover = self._recover and bool(batch.entries)  # there may be more than one batch of them
+                tick = self._unpack(region.key, entry)
+                if tick is not None:
+                    batch.append(Received(region.key, entry, tick))
+        self._recover = self._recover and bool(batch)  # there may be more than one batch of them
         return batch
 
     def _entries(self, region: str) -> list[Entry]:
@@ -156,17 +179,18 @@ class Recorder:
                 return []  # removed, or on its way back with the pusher's next beat
             raise
 
-    def _unpack(self, batch: Batch, region: str, entry: Entry) -> None:
+    def _unpack(self, region: str, entry: Entry) -> Tick | None:
         try:
             tick = unpack_tick(entry.fields)
             _refuse_unlikely(tick, self._clock())
         except UnreadableError as error:
-            about = {"action": "entry_buried", "entry": entry.id.decode(), "reason": str(error)}
-            log.error("entry buried", extra=about)  # noqa: TRY400 - the reason says it all
-            streams.bury(self._client, region, streams.ticks(region), RECORDERS, entry, str(error))
-            return
-        batch.entries.setdefault(region, []).append(entry)
-        batch.ticks.append(tick)
+            self._bury(region, entry, str(error))
+            return None
+        return cleaned(tick)
+
+    def _bury(self, region: str, entry: Entry, reason: str) -> None:
+        log.error("entry buried", extra={"action": "entry_buried", "entry": entry.id.decode(), "reason": reason})
+        streams.bury(self._client, region, streams.ticks(region), RECORDERS, entry, reason)
 
 
 def _refuse_unlikely(tick: Tick, now: datetime) -> None:

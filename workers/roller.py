@@ -15,13 +15,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import psycopg
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from pipeline.settings import Settings
 from pipeline.store import beats
 from pipeline.store.rollups import roll
 from pipeline.store.session import session
 from pipeline.store.ticks import ensure_partitions
+from workers.beating import beat_until
 from workers.lifecycle import Stop
 
 log = logging.getLogger("roller")
@@ -33,7 +33,6 @@ OPEN_EVERY = timedelta(seconds=60)  # … and a minute at most
 PARTITIONS_S = 3600.0
 PARTITIONS_FROM, PARTITIONS_TO = -1, 3  # days from today: late ticks have a place, and a weekend without us is no harm
 SEEN_S = 5.0
-STEP_S = 5.0  # the wall clock moved by more than this against the monotonic one: someone set it
 
 
 def horizon(now: datetime, open_rolled_at: datetime | None, took: timedelta = OPEN_EVERY) -> datetime:
@@ -142,33 +141,7 @@ class Roller:
 def run(settings: Settings, stop: Stop) -> None:
     """Beat until told to stop."""
     roller = Roller(settings.database, clock=_now)
-    scheduler = BackgroundScheduler(timezone=UTC)
-    beats = {roller.make_partitions: PARTITIONS_S, roller.roll: ROLL_S, roller.be_seen: SEEN_S}
-    for beat, seconds in beats.items():
-        scheduler.add_job(
-            beat,
-            "interval",
-            seconds=seconds,
-            next_run_time=_now(),
-            coalesce=True,  # a beat does all that is due, so a missed one needs no second run
-            max_instances=1,
-            misfire_grace_time=None,
-        )
-    scheduler.start()
-    _watch_clock(scheduler, stop)
-    scheduler.shutdown(wait=True)
-
-
-def _watch_clock(scheduler: BackgroundScheduler, stop: Stop) -> None:
-    """The scheduler counts in wall time: where that was set back, its next beats are far away until we say now."""
-    offset_s = time.time() - time.monotonic()
-    while not stop.wait(STEP_S):
-        moved_s = time.time() - time.monotonic() - offset_s
-        if abs(moved_s) > STEP_S:
-            offset_s += moved_s
-            log.warning("the clock was set", extra={"action": "clock_stepped", "moved_s": round(moved_s, 3)})
-            for job in scheduler.get_jobs():
-                job.modify(next_run_time=_now())
+    beat_until(stop, {roller.make_partitions: PARTITIONS_S, roller.roll: ROLL_S, roller.be_seen: SEEN_S})
 
 
 def _now() -> datetime:

@@ -6,9 +6,12 @@ that a hand-over is one MULTI. An entry leaves its stream with XACK and XDEL tog
 
 from __future__ import annotations
 
+import logging
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from redis import Redis
@@ -16,11 +19,15 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 from redis.retry import Retry
 
+log = logging.getLogger("streams")
+
+PLAIN_NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
 PROBERS, RECORDERS = "probers", "recorders"
 FIELDS = Mapping[bytes, bytes]
 LEASE_S = 5  # a consumer that does not renew for this long is dead
 # A cap on what waits: 20 min at 400 checks/s, some 150 MB. Past it the pusher stops, and the slots become unknown.
 STREAM_LIMIT = 500_000
+PUSH_AT_ONCE = 5_000  # some 2 MB in one pipeline
 DEAD_LIMIT = 10_000  # dead letters kept a region; whoever has more has one cause, not more to learn
 
 
@@ -105,10 +112,22 @@ def exist(client: Redis, region: str) -> bool:
 
 def push(client: Redis, key: str, entries: Iterable[FIELDS]) -> int:
     """Append to a region's stream in one pipeline; returns how many. A stream that is gone stays gone."""
-    pipeline = client.pipeline(transaction=False)
-    for fields in entries:
-        pipeline.xadd(key, dict(fields), nomkstream=True)  # type: ignore[arg-type] # redis-py's dict is invariant
-    return sum(entry_id is not None for entry_id in pipeline.execute())
+    sent = 0
+    waiting = list(entries)
+    for start in range(0, len(waiting), PUSH_AT_ONCE):
+        pipeline = client.pipeline(transaction=False)
+        for fields in waiting[start : start + PUSH_AT_ONCE]:
+            pipeline.xadd(key, dict(fields), nomkstream=True)  # type: ignore[arg-type] # redis-py's dict is invariant
+        sent += sum(entry_id is not None for entry_id in pipeline.execute())
+    return sent
+
+
+def is_full(client: Redis, region: str) -> bool:
+    """Whether more waits than the cap, or the key is no stream at all."""
+    try:
+        return length(client, checks(region)) > STREAM_LIMIT
+    except ResponseError:
+        return True
 
 
 def length(client: Redis, key: str) -> int:
@@ -156,16 +175,35 @@ def queue_burial(pipeline: Any, region: str, key: str, group: str, entry: Entry,
     pipeline.xdel(key, entry.id)
 
 
-def leases(client: Redis, region: str) -> dict[str, dict[str, Any]]:
+class About(msgspec.Struct, frozen=True):
+    """What a prober says of itself with its lease. Probers may run elsewhere, so nothing else of it is believed."""
+
+    pid: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+    host: Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00]*$")]
+    started_at: datetime
+    held: int = 0
+    in_flight: int = 0
+    probed: int = 0
+    lateness_p50_ms: float | None = None
+    lateness_p99_ms: float | None = None
+    stall_ms: float | None = None
+    rss_mb: float | None = None
+
+
+def leases(client: Redis, region: str) -> dict[str, About]:
     """What the region's living probers said of themselves when they last renewed, by consumer."""
     prefix = lease(region, "")
     keys = list(client.scan_iter(match=_literal(prefix) + "*", count=500))
     said = client.mget(keys) if keys else []
-    return {
-        key.decode().removeprefix(prefix): msgspec.json.decode(value)
-        for key, value in zip(keys, said, strict=True)
-        if value is not None
-    }
+    found: dict[str, About] = {}
+    for key, value in zip(keys, said, strict=True):
+        name = _text(key).removeprefix(prefix)
+        try:
+            if value is not None and PLAIN_NAME.fullmatch(name):
+                found[name] = msgspec.json.decode(value, type=About)
+        except (msgspec.MsgspecError, UnicodeError):
+            log.warning("a lease cannot be read", extra={"action": "lease_unreadable", "key": key})
+    return found
 
 
 def depth(client: Redis, key: str, group: str) -> Depth:

@@ -6,6 +6,7 @@ Structs travel as arrays (see pipeline.vocabulary): appending a field with a def
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TypeVar
 
 import msgspec
@@ -31,12 +32,21 @@ def pack(item: Check | Tick) -> Entry:
 
 def unpack_check(entry: Mapping[bytes, bytes]) -> Check:
     """Errors: UnreadableError."""
-    return _unpack(_checks, entry)
+    check = _unpack(_checks, entry)
+    _refuse_naive(check.scheduled_at, check.not_before)
+    return check
 
 
 def unpack_tick(entry: Mapping[bytes, bytes]) -> Tick:
     """Errors: UnreadableError."""
-    return _unpack(_ticks, entry)
+    tick = _unpack(_ticks, entry)
+    _refuse_naive(tick.scheduled_at, tick.started_at)
+    return tick
+
+
+def _refuse_naive(*times: datetime | None) -> None:
+    if any(at is not None and at.tzinfo is None for at in times):
+        raise UnreadableError("a time without its zone")
 
 
 T = TypeVar("T")
@@ -47,5 +57,5 @@ def _unpack(decoder: msgspec.msgpack.Decoder[T], entry: Mapping[bytes, bytes]) -
         return decoder.decode(entry[VERSION])
     except KeyError:
         raise UnreadableError(f"the entry is of another version: {sorted(entry)}") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError) as error:
         raise UnreadableError(str(error)) from error

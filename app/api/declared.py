@@ -10,9 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from app.api.database import ACTOR, Database, Now, writing
 from app.api.models import AppliedOut
 from pipeline.declared import Declared
-from pipeline.declared_file import read_declared, read_lines, with_lines
-from pipeline.errors import InvalidInputError
-from pipeline.store.apply import apply
+from pipeline.store.apply import apply_file
 
 router = APIRouter(tags=["declared"])
 TAKES = {"schema": {"type": "object", "description": "as GET /schema says"}}
@@ -24,14 +22,9 @@ async def _body(request: Request) -> bytes:
 
 
 @router.post("/apply", openapi_extra=BODY)
-def apply_file(database: Database, now: Now, body: Annotated[bytes, Depends(_body)]) -> AppliedOut:
+def apply(database: Database, now: Now, body: Annotated[bytes, Depends(_body)]) -> AppliedOut:
     """Create or change what the file names, and leave the rest alone. All of it, or nothing."""
-    declared = read_declared(body)
-    try:
-        with writing(database) as connection:
-            applied = apply(connection, declared, now=now, actor=ACTOR)
-    except InvalidInputError as error:
-        raise with_lines(error, read_lines(body)) from None
+    applied = apply_file(body, lambda: writing(database), now=now, actor=ACTOR)
     return AppliedOut(**msgspec.structs.asdict(applied))
 
 

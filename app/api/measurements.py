@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import polars as pl
-from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, Field
+from fastapi import APIRouter, Query, Request, Response
 
 from app.api.database import Database, Now, reading
 from app.api.downloads import TYPES, Format, download, workbench
@@ -19,16 +18,19 @@ from pipeline.errors import InvalidInputError, Problem
 from pipeline.store.explained import explained
 from pipeline.store.newest import Place, newest_ticks
 from pipeline.store.sites import get_site
+from pipeline.workbench import moment
 
 LOOK_BACK = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Bounds of the calendar that leave room to add and subtract in.
+FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 MOST_ROLLUPS = 10_000  # JSON rows in one answer, some 5 MB; a file has no such limit
 
 router = APIRouter(tags=["measurements"])
-# Bounds of the calendar that leave room to add and subtract in.
-Time = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
-Since = Annotated[Time | None, Query(description="from then on, such as 2026-01-31T00:00:00Z; a day back")]
-Until = Annotated[Time | None, Query(description="before then; now when left out")]
+Since = Annotated[
+    str | None, Query(description="from then on: -7d, -90m, 2026-01-31 or 2026-01-31T12:00Z; a day before `until`")
+]
+Until = Annotated[str | None, Query(description="before then, written as `since`; now when left out")]
 Regions = Annotated[list[str] | None, Query(max_length=100, description="only from these regions")]
 FILES: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES.values()}}
@@ -37,6 +39,7 @@ FILES: dict[int | str, dict[str, Any]] = {
 
 @router.get("/sites/{key}/ticks", response_model=Ticks, responses=MISSING | FILES)
 def ticks(
+    request: Request,
     database: Database,
     now: Now,
     key: KeyInPath,
@@ -48,14 +51,16 @@ def ticks(
     format: Annotated[Format, Query(description="a file is whole and in no order; pages are newest first")] = "json",  # noqa: A002
 ) -> Ticks | Response:
     """Every attempt of every check, newest first; or all of the range as a file, with the columns of an export."""
-    before = _place(cursor) if cursor else Place(until or now)
-    start = since or (until or now) - LOOK_BACK
+    start, end = _span(now, since, until)
+    if format != "json" and {"limit", "cursor"} & set(request.query_params):
+        raise InvalidInputError([Problem("format", "a file holds the whole range: leave `limit` and `cursor` out")])
+    before = _place(cursor) if cursor else Place(end)
     with reading(database) as connection:
         site = get_site(connection, key)
         page = newest_ticks(connection, site.id, since=start, before=before, limit=limit, regions=region)
     if format == "json":
         return Ticks(items=[TickOut(**row) for row in page.rows], next=page.end and _cursor(page.end))
-    span = {"since": start, "until": until or now}
+    span = {"since": start, "until": end}
     return download(database, "ticks", format, now=now, **span, sites=[key], regions=region, name=f"ticks-{key}")
 
 
@@ -74,7 +79,7 @@ def rollups(
     format: Annotated[Format, Query(description="a file is by hour, site and region")] = "json",  # noqa: A002
 ) -> Rollups | Response:
     """Counts, time by state and latency quantiles. What `by` does not name is merged, quantiles by their histograms."""
-    start, end = since or (until or now) - LOOK_BACK, until or now
+    start, end = _span(now, since, until)
     if format != "json":
         if every != "1h" or set(by or ["site", "region"]) != {"site", "region"}:
             raise InvalidInputError(
@@ -92,6 +97,18 @@ def rollups(
             plain = frame.drop("buckets", "counts").with_columns(pl.col(pl.Float32).cast(pl.Float64).round(3))
             items.extend(RollupOut(**row) for row in plain.to_dicts())
     return Rollups(items=items)
+
+
+def _span(now: datetime, since: str | None, until: str | None) -> tuple[datetime, datetime]:
+    end = now if until is None else _time(until, now, "until")
+    return end - LOOK_BACK if since is None else _time(since, now, "since"), end
+
+
+def _time(given: str, now: datetime, field: str) -> datetime:
+    time = moment(given, now, field)
+    if not FIRST <= time < LAST:
+        raise InvalidInputError([Problem(field, f"name a time from {FIRST:%Y} on and before {LAST:%Y}")])
+    return time
 
 
 def _cursor(place: Place) -> str:

@@ -13,7 +13,7 @@ from app.components.words import badge, cause, plain
 from pipeline import charts
 from pipeline.declared import SiteIn
 from pipeline.store.overview import SiteRow
-from pipeline.vocabulary import State
+from pipeline.vocabulary import Kind, State
 
 _KEY = "watching"
 SHOWN = 6
@@ -27,6 +27,14 @@ def watch(keys: list[str]) -> None:
 def watching() -> list[str]:
     keys: list[str] = st.session_state.get(_KEY, [])
     return keys
+
+
+def confirming(row: SiteRow) -> bool:
+    """Whether a site without a verdict has been checked, and a failure waits to be confirmed."""
+    if row.state is not State.UNKNOWN or row.checked_at is not None:
+        return False
+    failed = (pl.col("state") == State.DOWN.value) & (pl.col("kind") == Kind.SCHEDULED.value)
+    return not data.ticks(row.id, limit=8).filter(failed).is_empty()
 
 
 def welcome() -> None:
@@ -61,7 +69,7 @@ def _first_checks(keys: tuple[str, ...]) -> None:
                 st.page_link(
                     "pages/site.py", label=f"**{plain(row.name)}**", query_params={"site": row.key}, width="content"
                 )
-                st.caption(plain(cause(row)), width="stretch")
+                st.caption(plain(cause(row, confirming=confirming(row))), width="stretch")
         if len(keys) > len(rows):
             st.caption(f"… and {len(keys) - len(rows)} more")
         # As tall as it will be, so that nothing jumps when the answers come in.

@@ -5,6 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 _KEY = "flash"
+SECONDS = 3
+# Streamlit shows toasts at the top right, which is where our pages have their buttons.
+_PLACE = '<style>[data-testid="stToastContainer"] { top: auto !important; bottom: 1.5rem; }</style>'
 
 
 def say(message: str) -> None:
@@ -13,5 +16,6 @@ def say(message: str) -> None:
 
 def show() -> None:
     """Show what was said, once."""
+    st.html(_PLACE)
     for message in st.session_state.pop(_KEY, []):
-        st.toast(message, icon=":material/check_circle:")
+        st.toast(message, icon=":material/check_circle:", duration=SECONDS)

@@ -10,6 +10,12 @@ import streamlit as st
 from app.components.words import plain
 from pipeline.errors import InvalidInputError, NotFoundError, UnavailableError
 
+LABELS = {"timeout_s": "Give up after", "interval_s": "Check every"}
+_LIMITS = (
+    (r"must be (\S+) or more", r"at least \1"),
+    (r"must be (\S+) or less", r"at most \1"),
+    (r"must be more than (\S+)", r"more than \1"),
+)
 WHOLE = ""  # problems of no field, or of one that the form does not show
 
 
@@ -31,7 +37,7 @@ def under(form: str, field: str) -> None:
     """Say at this place what is wrong with `field`."""
     for name, message in st.session_state.get(_key(form), []):
         if name == field:
-            st.markdown(f":red[✕ {plain(message)}]")
+            st.markdown(f":red[✕ {plain(_worded(field, message))}]")
 
 
 def elsewhere(form: str, shown: Iterable[str]) -> None:
@@ -48,6 +54,15 @@ def forget(form: str) -> None:
 
 def _key(form: str) -> str:
     return f"problems-{form}"
+
+
+def _worded(field: str, message: str) -> str:
+    """The message in the words of the form: limits of a time with their unit, and labels for the names of fields."""
+    for pattern, words in _LIMITS if field.endswith("_s") else ():
+        said, found = re.subn(f"^{pattern}$", words, message)
+        if found:
+            return f"{said} second" if said.endswith(" 1") else f"{said} seconds"
+    return re.sub(r"\b(timeout_s|interval_s) \((\S+)\)", lambda m: f"“{LABELS[m[1]]}” ({m[2]} s)", message)
 
 
 def _field(path: str) -> str:

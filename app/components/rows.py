@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 import polars as pl
@@ -32,8 +33,10 @@ def tiles(counts: Counts) -> None:
 def failures(found: Found, counts: Counts, now: datetime, *, sure: bool) -> None:
     """What needs a person, the worst first; or, where we are sure, that nothing does."""
     if not found.rows:
-        up = counts.by_state[State.UP]
-        if up and sure:
+        up, unknown = counts.by_state[State.UP], counts.by_state[State.UNKNOWN]
+        if unknown and up and sure:
+            st.info(f"{up} up, {unknown} not known yet.", icon=":material/help:")
+        elif up and sure:
             st.success(
                 f"{'The site that is checked is' if up == 1 else f'All {up} sites that we know of are'} up.",
                 icon=":material/check_circle:",
@@ -49,21 +52,21 @@ def failures(found: Found, counts: Counts, now: datetime, *, sure: bool) -> None
             )
 
 
-def unsure(found: Found, now: datetime) -> None:
-    """What nobody knows the state of, and why."""
+def unsure(found: Found, now: datetime, confirming: Collection[str]) -> None:
+    """What nobody knows the state of, and why; `confirming` are the keys whose first check has failed once."""
     st.markdown("##### Unknown")
     with st.container(border=True, gap="xsmall"):
         for row in found.rows:
-            _row(row, now)
+            _row(row, now, confirming=row.key in confirming)
         if found.total > len(found.rows):
             st.page_link("pages/sites.py", label=f"all {found.total} unknown sites", query_params={"state": "unknown"})
 
 
-def _row(row: SiteRow, now: datetime) -> None:
+def _row(row: SiteRow, now: datetime, *, confirming: bool = False) -> None:
     with st.container(key=f"row-{row.key}", horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(badge(row.state), width=92)
         st.page_link("pages/site.py", label=f"**{plain(row.name)}**", query_params={"site": row.key}, width=220)
-        st.caption(plain(cause(row)), width="stretch")
+        st.caption(plain(cause(row, confirming=confirming)), width="stretch")
         st.caption(f"for {lasted(row.since, now)}" if row.since else NOTHING, width=104)
 
 

@@ -18,10 +18,10 @@ WINDOW_NAMES = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 CLAIM = 0.999
 
 
-def verdict(row: SiteRow, now: datetime) -> None:
+def verdict(row: SiteRow, now: datetime, *, confirming: bool) -> None:
     """State, since when and why, in one line."""
     since = f" for {lasted(row.since, now)}" if row.since else ""
-    st.markdown(f"{badge(row.state)}{since} &ensp;:gray[{plain(cause(row))}]")
+    st.markdown(f"{badge(row.state)}{since} &ensp;:gray[{plain(cause(row, confirming=confirming))}]")
 
 
 def regions(row: SiteRow, now: datetime) -> None:
@@ -52,11 +52,12 @@ def _card(seen: Seen, now: datetime) -> None:
 def uptime_tiles(uptimes: Mapping[str, Uptime]) -> None:
     """Uptime by window, with what it is worth."""
     with st.grid(len(uptimes), min_column_width=200, gap="small"):
+        words = worths(uptimes)
         for window, uptime in uptimes.items():
             with st.container(border=True, gap=None):
                 st.caption(WINDOW_NAMES[window])
                 st.markdown(f"### {claim(uptime)}")
-                st.caption(worth(uptime))
+                st.caption(words[window])
 
 
 def claim(uptime: Uptime) -> str:
@@ -69,6 +70,16 @@ def claim(uptime: Uptime) -> str:
     return percent(uptime.uptime, 3)
 
 
+def worths(uptimes: Mapping[str, Uptime]) -> dict[str, str]:
+    """What each window's number rests on; a window that reaches back before the site was added repeats nothing."""
+    words: dict[str, str] = {}
+    for window, uptime in uptimes.items():
+        said = worth(uptime)
+        same = next((other for other, before in words.items() if before == said), None)
+        words[window] = f"the same checks as in {WINDOW_NAMES[same]}" if same and uptime.uptime is not None else said
+    return words
+
+
 def worth(uptime: Uptime) -> str:
     """What the number rests on, in words."""
     if uptime.uptime is None:
@@ -76,7 +87,7 @@ def worth(uptime: Uptime) -> str:
     known = f"{uptime.checks:,} checks · {percent(uptime.coverage, 1)} of the time known".replace(",", " ")
     if uptime.down_s == 0:
         need = checks_for(CLAIM)
-        short = f"; 99.9 % takes {need:,}".replace(",", " ") if uptime.checks < need else ""
+        short = f"; 99.9 % takes {need:,} checks".replace(",", " ") if uptime.checks < need else ""
         return f"no failure in {known}{short}"
     low, high = percent(uptime.low, 2), percent(uptime.high, 2)
     return known if low == high else f"{known} · between {low} and {high}"

@@ -12,11 +12,12 @@ import streamlit as st
 from app.components.site_head import claim
 from app.components.words import COLOURS, NOTHING, ago, every
 from pipeline.charts.palette import SYMBOLS, sign
-from pipeline.store.overview import SiteRow
+from pipeline.store.overview import ATTENTION, Seen, SiteRow
 from pipeline.store.uptime import Uptime
 from pipeline.vocabulary import State
 
 ROW_HEIGHT = 35
+SHOWN = 2  # regions of a site
 UPTIME_HELP = "Of the time that is known; at least so much where no check has failed."
 
 
@@ -49,7 +50,7 @@ def _cells(row: SiteRow, uptime: Uptime | None, now: datetime) -> dict[str, Any]
         "State": [sign(row.state)],
         "Site": f"{row.name} \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
         "URL": row.url,
-        "Regions": "  ".join(f"{SYMBOLS[seen.state]} {seen.region.key}" for seen in row.seen) or NOTHING,
+        "Regions": regions(row.seen),
         "Latency": row.latency_ms,
         "Uptime 24 h": claim(uptime) if uptime else NOTHING,
         "Known": None if coverage is None else int(coverage * 100),
@@ -59,6 +60,13 @@ def _cells(row: SiteRow, uptime: Uptime | None, now: datetime) -> dict[str, Any]
     }
 
 
+def regions(seen: Sequence[Seen]) -> str:
+    """As many regions as there is room for, those that need a person first, and how many more there are."""
+    shown = sorted(seen, key=lambda one: ATTENTION.index(one.state))[:SHOWN] if len(seen) > SHOWN else seen
+    more = [f"+{len(seen) - SHOWN}"] if len(seen) > SHOWN else []
+    return "  ".join([*(f"{SYMBOLS[one.state]} {one.region.key}" for one in shown), *more]) or NOTHING
+
+
 def _columns() -> dict[str, Any]:
     config = st.column_config
     return {
@@ -66,8 +74,8 @@ def _columns() -> dict[str, Any]:
             "State", width=108, options=[sign(state) for state in State], color=[COLOURS[state] for state in State]
         ),
         "Site": config.ButtonColumn("Site", width=160, type="tertiary", alignment="left", key="open"),
-        "URL": config.LinkColumn("URL", width=210, display_text=r"^https?://(.*)$", alignment="left"),
-        "Regions": config.TextColumn("Regions", width=145),
+        "URL": config.LinkColumn("URL", width=190, display_text=r"^https?://(.*)$", alignment="left"),
+        "Regions": config.TextColumn("Regions", width=170),
         "Latency": config.NumberColumn("Latency", width=82, format="%.0f ms", help="The slowest region's last answer."),
         "Uptime 24 h": config.TextColumn(
             "Uptime 24 h",

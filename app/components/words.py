@@ -107,12 +107,12 @@ def reason(outcome: Outcome | None, detail: str | None) -> str:
     return detail or (OUTCOMES[outcome] if outcome is not None else "not checked yet")
 
 
-def cause(row: SiteRow) -> str:
-    """Why a site is in its state: who sees what, in one line."""
+def cause(row: SiteRow, *, confirming: bool = False) -> str:
+    """Why a site is in its state: who sees what, in one line. `confirming`: its first check has failed once."""
     if row.state is State.PAUSED:
         return "paused: not checked"
     if row.state is State.UNKNOWN:
-        return _why_unknown(row)
+        return _why_unknown(row, confirming=confirming)
     seen = [s for s in row.seen if s.state in (State.DOWN, State.DEGRADED)]
     if not seen:
         return "answers as expected" if row.state is State.UP else ""
@@ -125,11 +125,11 @@ def cause(row: SiteRow) -> str:
     return "; ".join(f"{what} · {', '.join(where)}" for what, where in reasons.items())
 
 
-def _why_unknown(row: SiteRow) -> str:
+def _why_unknown(row: SiteRow, *, confirming: bool) -> str:
     if not row.seen:
         return "no region checks it"
     if all(s.standing.slot_at is None for s in row.seen):
-        return "waiting for the first check"
+        return "first check failed, confirming" if confirming else "waiting for the first check"
     ours = {reason(s.standing.outcome, s.standing.detail) for s in row.seen if s.standing.state is State.UNKNOWN}
     lapsed = sum(s.standing.state is not State.UNKNOWN and s.state is State.UNKNOWN for s in row.seen)
     said = [f"no fresh check from {lapsed} of {len(row.seen)} regions"] if lapsed else []

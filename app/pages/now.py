@@ -25,7 +25,7 @@ def what_is_broken() -> None:
     unsure = data.find(UNSURE) if counts.by_state[State.UNKNOWN] else None
     rows.failures(failing, counts, now, sure=well.checks_run(health))
     if unsure is not None:
-        rows.unsure(unsure, now)
+        rows.unsure(unsure, now, {row.key for row in unsure.rows if first_run.confirming(row)})
 
 
 @live(10)
@@ -33,7 +33,7 @@ def the_last_hour() -> None:
     fleet = data.fleet()
     failing = data.find(FAILING).rows[:6]
     if not fleet.is_empty():
-        note = "share of checks in each state, minute by minute"
+        note = "share of the sites checked in each minute, each by its worst state in it"
         titled("The last hour, by region", note, name="fleet", frame=fleet, code=code.fleet())
         draw(charts.fleet(fleet), key="fleet-chart", alt_text=f"{note} and region by region, in the last hour")
     if failing:

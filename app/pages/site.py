@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import data
-from app.components import code, flash, site_dialogs, site_head
+from app.components import code, first_run, flash, site_dialogs, site_head
 from app.components.boundary import live
 from app.components.charting import draw, titled, width_of
 from app.components.ticks_table import is_test, ticks_table
@@ -18,7 +18,7 @@ from pipeline.vocabulary import State
 @live(2)
 def head(key: str) -> None:
     row, now = data.row(key), data.utc_now()
-    site_head.verdict(row, now)
+    site_head.verdict(row, now, confirming=first_run.confirming(row))
     site_head.regions(row, now)
 
 
@@ -98,9 +98,11 @@ def actions(row: SiteRow) -> None:
 
 def pickers(row: SiteRow) -> tuple[str, tuple[str, ...]]:
     keys = [seen.region.key for seen in row.seen]
+    young = data.utc_now() - data.site(row.key).created_at < data.RANGES["1h"]
+    usual = "1h" if young else "6h"
     with st.container(horizontal=True, vertical_alignment="center"):
         span = st.segmented_control(
-            "Range", list(data.RANGES), key="range", default="6h", required=True, bind="query-params",
+            "Range", list(data.RANGES), key="range", default=usual, required=True, bind="query-params",
             label_visibility="collapsed",
         )  # fmt: skip
         chosen = (
@@ -109,7 +111,7 @@ def pickers(row: SiteRow) -> tuple[str, tuple[str, ...]]:
             if len(keys) > 1
             else []
         )  # fmt: skip
-    return span or "6h", tuple(chosen)
+    return span or usual, tuple(chosen)
 
 
 key = st.query_params.get("site", "")

@@ -15,6 +15,7 @@ from pipeline.charts.palette import (
     layered,
     legend,
     milliseconds_axis,
+    over_buckets,
     region_colours,
     region_dashes,
     time_axis,
@@ -37,7 +38,8 @@ def latency(frame: pl.DataFrame, *, height: int = 240) -> alt.LayerChart:
     drawn = frame.sort("region", "at").with_columns(
         alone=pl.col("p50_ms").is_not_null() & neighbours[0] & neighbours[1]
     )
-    base = alt.Chart(drawn).encode(time_axis(), region_colours(regions))
+    axis = time_axis(over=over_buckets(frame["at"]))
+    base = alt.Chart(drawn).encode(axis, region_colours(regions))
     tooltip = [
         alt.Tooltip("at:T", title="from", format="%d %b %H:%M:%S UTC"),
         alt.Tooltip("region:N", title="region"),
@@ -54,12 +56,12 @@ def latency(frame: pl.DataFrame, *, height: int = 240) -> alt.LayerChart:
     alone = drawn.filter("alone")
     if not alone.is_empty():  # nothing on either side, so no line: a point
         dots = alt.Chart(alone).mark_point(filled=True, size=18, opacity=1)
-        layers.append(dots.encode(time_axis(), region_colours(regions), alt.Y("p50_ms:Q")))
+        layers.append(dots.encode(axis, region_colours(regions), alt.Y("p50_ms:Q")))
     failures = drawn.filter(pl.col("failed") > 0)
     if not failures.is_empty():
         crosses = alt.Chart(failures).mark_point(shape="cross", angle=45, filled=True, size=42, opacity=0.95)
         red = alt.value(COLOURS[State.DOWN])
-        layers.append(crosses.encode(time_axis(), y=alt.YDatum(0), color=red, tooltip=tooltip))
+        layers.append(crosses.encode(axis, y=alt.YDatum(0), color=red, tooltip=tooltip))
     near = alt.selection_point(
         name="near", on="pointermove", clear="pointerout", nearest=True, fields=["at"], empty=False
     )
@@ -67,7 +69,7 @@ def latency(frame: pl.DataFrame, *, height: int = 240) -> alt.LayerChart:
         alt.Chart(drawn.drop_nulls("p50_ms"))
         .mark_point(filled=True, size=44)
         .encode(
-            time_axis(),
+            axis,
             region_colours(regions),
             alt.Y("p50_ms:Q"),
             opacity=alt.condition(near, alt.value(1), alt.value(0)),
@@ -96,7 +98,7 @@ def phases(frame: pl.DataFrame, *, height: int = 200) -> alt.Chart:
         alt.Chart(drawn)
         .mark_bar(strokeWidth=0, invalid="break-paths-show-domains")  # the axis reaches over what is missing
         .encode(
-            time_axis(),
+            time_axis(over=over_buckets(times)),
             alt.X2("until:T"),
             alt.Y("low:Q", axis=milliseconds_axis()),
             alt.Y2("high:Q"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import altair as alt
+import polars as pl
 
 from pipeline.vocabulary import State
 
@@ -59,10 +61,27 @@ def sign(state: State) -> str:
     return f"{SYMBOLS[state]} {state.value}"
 
 
-def time_axis(field: str = "at") -> alt.X:
-    """UTC, as everywhere else."""
+def time_axis(field: str = "at", *, over: Sequence[float] | None = None) -> alt.X:
+    """UTC, as everywhere else; over the times of `over` (see `over_range`), whatever of it has data."""
     axis = alt.Axis(title=None, grid=False, tickCount=8, labelFlush=True, format=CLOCK)
-    return alt.X(f"{field}:T", axis=axis, scale=alt.Scale(type="utc"))
+    scale = alt.Scale(type="utc", domain=list(over)) if over else alt.Scale(type="utc")
+    return alt.X(f"{field}:T", axis=axis, scale=scale)
+
+
+def over_range(since: object, until: object) -> tuple[float, float] | None:
+    """The times that an axis reaches over: all that was asked for, since frames have rows for empty buckets too."""
+    if not isinstance(since, datetime) or not isinstance(until, datetime):
+        return None
+    return since.timestamp() * 1000, until.timestamp() * 1000
+
+
+def over_buckets(times: pl.Series) -> tuple[float, float] | None:
+    """The times from the first bucket to the end of the last; a single one is a minute long."""
+    first, last = times.min(), times.max()
+    width = times.unique().sort().diff().min()
+    if not isinstance(last, datetime):
+        return None
+    return over_range(first, last + (width if isinstance(width, timedelta) else timedelta(minutes=1)))
 
 
 def layered(*layers: alt.Chart, height: int) -> alt.LayerChart:

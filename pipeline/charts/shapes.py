@@ -110,9 +110,15 @@ def states_of(ticks: pl.DataFrame, since: datetime | None = None, until: datetim
 
 
 def fleet_by(ticks: pl.DataFrame, every: timedelta = timedelta(minutes=1)) -> pl.DataFrame:
-    """How many checks of all sites were in which state, by region and bucket; `FLEET`, on its full grid."""
-    counted = [(pl.col("state") == state.value).sum().cast(pl.Int64).alias(state.value) for state in COUNTED]
-    found = _bucketed(ticks, every).group_by("region", "at").agg(counted)
+    """How many sites were in which state, by region and bucket; `FLEET`, on its full grid.
+
+    A site counts once a bucket, by its worst state in it, however often it is checked.
+    """
+    ranks = {state.value: rank for rank, state in enumerate(COUNTED)}
+    rank = pl.col("state").cast(pl.String).replace_strict(ranks, default=None, return_dtype=pl.Int8)
+    sites = _bucketed(ticks, every).group_by("region", "at", "site_id").agg(worst=rank.min())
+    counted = [(pl.col("worst") == place).sum().cast(pl.Int64).alias(state) for state, place in ranks.items()]
+    found = sites.group_by("region", "at").agg(counted)
     return fleet_on_grid(found, grid(found["at"].min(), found["at"].max(), every), every)
 
 

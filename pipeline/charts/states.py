@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from pipeline.charts.palette import COLOURS, GROUND, layered, legend, sign, time_axis
+from pipeline.charts.palette import COLOURS, GROUND, layered, legend, over_range, sign, time_axis
 from pipeline.charts.shapes import COUNTED
 from pipeline.vocabulary import State
 
@@ -28,11 +28,12 @@ def strip(frame: pl.DataFrame) -> alt.LayerChart:
     )
     present = [state for state in State if state.value in drawn["state"].unique()]
     order = drawn["label"].unique(maintain_order=True).to_list()
-    layers = [_layer(drawn.filter(pl.col("state") == state.value), state, present, order) for state in present]
+    axis = time_axis(over=over_range(drawn["at"].min(), drawn["until"].max()))
+    layers = [_layer(drawn.filter(pl.col("state") == state.value), axis, state, present, order) for state in present]
     return layered(*layers or [alt.Chart(drawn).mark_bar()], height=max(1, len(order)) * ROW + GROUND)
 
 
-def _layer(frame: pl.DataFrame, state: State, present: list[State], order: list[str]) -> alt.Chart:
+def _layer(frame: pl.DataFrame, axis: alt.X, state: State, present: list[State], order: list[str]) -> alt.Chart:
     labels = alt.Axis(title=None, labelLimit=260, ticks=False, domain=False, labelPadding=8)
     scale = alt.Scale(domain=[sign(each) for each in present], range=[COLOURS[each] for each in present])
     colour = alt.Color("sign:N", scale=scale, legend=legend("square"))
@@ -45,7 +46,7 @@ def _layer(frame: pl.DataFrame, state: State, present: list[State], order: list[
         edge = 1.5 if state in (State.DOWN, State.DEGRADED) else 0
         marks = alt.Chart(frame).mark_bar(height=height, strokeWidth=edge).encode(stroke=alt.value(COLOURS[state]))
     chart: alt.Chart = marks.encode(
-        time_axis(),
+        axis,
         alt.X2("until:T"),
         alt.Y("label:N", sort=order, axis=labels),
         colour,
@@ -61,26 +62,26 @@ def _layer(frame: pl.DataFrame, state: State, present: list[State], order: list[
 
 
 def fleet(frame: pl.DataFrame) -> alt.Chart:
-    """What each region saw of all sites: the share of checks in each state, the worst at the bottom.
+    """What each region saw of all sites: the share of sites in each state, the worst at the bottom.
 
-    `frame`: [region, at, until, down, degraded, unknown, up], counts of checks; a minute without any stays empty.
+    `frame`: [region, at, until, down, degraded, unknown, up], counts of sites; a minute without any stays empty.
     """
     order = list(COUNTED)
     counted = [state.value for state in order]
     total = pl.sum_horizontal(counted)
     shares = frame.with_columns(total=total).filter(pl.col("total") > 0)
-    long = shares.unpivot(counted, index=["region", "at", "until", "total"], variable_name="state", value_name="checks")
+    long = shares.unpivot(counted, index=["region", "at", "until", "total"], variable_name="state", value_name="sites")
     place = {state: at for at, state in enumerate(counted)}
     drawn = (
         long.with_columns(place=pl.col("state").replace_strict(place, return_dtype=pl.Int8))
         .sort("region", "at", "place")
-        .with_columns(high=(pl.col("checks") / pl.col("total")).cum_sum().over("region", "at"))
+        .with_columns(high=(pl.col("sites") / pl.col("total")).cum_sum().over("region", "at"))
         .with_columns(
-            low=pl.col("high") - pl.col("checks") / pl.col("total"),
+            low=pl.col("high") - pl.col("sites") / pl.col("total"),
             sign=pl.col("state").replace_strict({state.value: sign(state) for state in order}),
             ink=pl.col("state").replace_strict({"up": 0.4, "unknown": 0.12}, default=1.0),
         )
-        .filter(pl.col("checks") > 0)
+        .filter(pl.col("sites") > 0)
     )
     regions = sorted(frame["region"].unique())
     drawn = drawn.join(pl.DataFrame({"region": regions}).with_row_index("row"), on="region")
@@ -101,7 +102,7 @@ def fleet(frame: pl.DataFrame) -> alt.Chart:
         alt.Chart(drawn)
         .mark_bar()
         .encode(
-            time_axis(),
+            time_axis(over=over_range(frame["at"].min(), frame["until"].max())),
             alt.X2("until:T"),
             alt.Y("low:Q", axis=axis, scale=alt.Scale(domain=[0, max(1, len(regions))], nice=False)),
             alt.Y2("high:Q"),
@@ -111,7 +112,7 @@ def fleet(frame: pl.DataFrame) -> alt.Chart:
                 alt.Tooltip("region:N"),
                 alt.Tooltip("at:T", title="minute", format="%H:%M UTC"),
                 alt.Tooltip("sign:N", title="state"),
-                alt.Tooltip("checks:Q", title="checks"),
+                alt.Tooltip("sites:Q", title="sites"),
                 alt.Tooltip("total:Q", title="of"),
             ],
         )

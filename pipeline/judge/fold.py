@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct, field
 
 from pipeline.judge.verdict import LATENESS_WINDOW, Standing, fold, verdict, vote
 from pipeline.vocabulary import Kind, State, Tick, Transition
+
+AHEAD = timedelta(minutes=1)  # no slot that was probed lies further ahead than this
 
 
 class Watched(Struct):
@@ -38,9 +40,14 @@ def judge(watched: Mapping[int, Watched], ticks: Iterable[Tick], *, now: datetim
     for tick in sorted(ticks, key=lambda t: (t.scheduled_at, t.attempt)):
         site = watched.get(tick.site_id)
         standing = site.regions.get(tick.region_id) if site else None
-        if site is None or standing is None or not _counts(tick, now):
+        if site is None or standing is None:
             continue
-        after = fold(standing, tick, settle_s=site.settle_s[tick.region_id])
+        settle_s = site.settle_s[tick.region_id]
+        if not _counts(tick, now, settle_s):
+            continue
+        if standing.slot_at is not None and standing.slot_at > now + AHEAD:
+            standing = Standing()  # judged by a clock that was wrong; it must not silence the truth
+        after = fold(standing, tick, settle_s=settle_s)
         if after is standing:
             continue
         site.regions[tick.region_id] = after
@@ -57,15 +64,17 @@ def silence(watched: Mapping[int, Watched], *, now: datetime) -> Judged:
     return judged
 
 
-def _counts(tick: Tick, now: datetime) -> bool:
-    """Whether a tick may change what holds now: the slot's final word, scheduled, and not from long ago."""
-    return tick.final and tick.kind is Kind.SCHEDULED and now - tick.scheduled_at <= LATENESS_WINDOW
+def _counts(tick: Tick, now: datetime, settle_s: float) -> bool:
+    """Whether a tick may change what holds now: the slot's final word, scheduled, and in time for how it settles."""
+    in_time = now - tick.scheduled_at <= LATENESS_WINDOW + timedelta(seconds=settle_s)
+    return tick.final and tick.kind is Kind.SCHEDULED and in_time
 
 
 def _decide(site_id: int, site: Watched, at: datetime, judged: Judged) -> None:
     votes = {region: vote(standing, at) for region, standing in site.regions.items()}
     state = verdict(votes)
     if state is not site.state or site.since is None:
+        at = max(at, site.since or at)  # a region that settles later speaks of an earlier slot: history goes forward
         if state is not site.state:
             names = {str(region): str(seen) for region, seen in votes.items()}
             judged.transitions.append(Transition(site_id, at, site.state, state, names))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from typing import TypeVar
 
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from pipeline.declared import Declared, RegionIn, SiteIn
-from pipeline.errors import InvalidInputError, Problem
+from pipeline.declared import Declared, MisfitError, RegionIn, SiteIn
+from pipeline.declared_file import read_declared, read_lines, with_lines
+from pipeline.errors import InvalidInputError, Problem, UnavailableError
 from pipeline.store.edits import lock_edits, publish
 from pipeline.store.regions import add_region, change_region, list_regions, region_fields
 from pipeline.store.sites import add_sites, all_sites, change_site, site_fields
+
+E = TypeVar("E", RegionIn, SiteIn)
 
 
 class Applied(Struct, frozen=True):
@@ -24,19 +28,60 @@ class Applied(Struct, frozen=True):
     unchanged: list[str]
 
 
+def apply_file(
+    source: bytes, begin: Callable[[], AbstractContextManager[Connection]], *, now: datetime, actor: str
+) -> Applied:
+    """Apply a file's text in a transaction that `begin` opens.
+
+    Errors: InvalidInputError with all that is wrong in the file, by line: its form, and what only the store knows.
+    """
+    try:
+        try:
+            declared = read_declared(source)
+        except InvalidInputError as error:
+            raise InvalidInputError([*error.problems, *_also_wrong(error, begin, now=now, actor=actor)]) from None
+        with begin() as connection:
+            return apply(connection, declared, now=now, actor=actor)
+    except InvalidInputError as error:
+        found = with_lines(error, read_lines(source)).problems
+        raise InvalidInputError(sorted(found, key=lambda problem: problem.line or 0)) from None
+
+
+def _also_wrong(
+    refused: InvalidInputError, begin: Callable[[], AbstractContextManager[Connection]], *, now: datetime, actor: str
+) -> list[Problem]:
+    """Of a file that is refused already, what the store finds in those entries that fit: they are applied on trial."""
+    misfit = refused.__context__  # `read_declared` raises anew, with lines
+    if not isinstance(misfit, MisfitError):
+        return []
+    regions, sites = misfit.fitting("regions", RegionIn), misfit.fitting("sites", SiteIn)
+    if not regions and not sites:
+        return []
+    absent = misfit.keys("regions") - {region.key for region in regions.values()}  # known, only not as they are
+    for place, site in sites.items():
+        named = site.regions and [key for key in site.regions if key not in absent]
+        sites[place] = site.model_copy(update={"regions": named or None})
+    problems: list[Problem] = []
+    try:
+        with begin() as connection:
+            _bring(connection, regions, sites, problems, now=now, actor=actor)
+            raise InvalidInputError(problems)  # noqa: TRY301 - whatever was found, it rolls back
+    except InvalidInputError as error:
+        return error.problems
+    except UnavailableError:
+        return []
+
+
 def apply(connection: Connection, declared: Declared, *, now: datetime, actor: str) -> Applied:
     """All of it or, on InvalidInputError, nothing (the caller's transaction rolls back).
 
     Everything is published as one edit at the end: the pusher waits from then on only, and the rows that the
     recorder locks too are locked in its order.
     """
-    problems = _repeats(declared)
-    if problems:
-        raise InvalidInputError(problems)
-    lock_edits(connection)
-    result, touched = Applied([], [], []), set[int]()
-    _apply_regions(connection, declared.regions, result, touched, problems, now=now, actor=actor)
-    _apply_sites(connection, declared.sites, result, touched, problems, now=now, actor=actor)
+    regions = {f"regions[{position}].": region for position, region in enumerate(declared.regions)}
+    sites = {f"sites[{position}].": site for position, site in enumerate(declared.sites)}
+    problems: list[Problem] = []
+    result, touched = _bring(connection, regions, sites, problems, now=now, actor=actor)
     if problems:
         raise InvalidInputError(problems)
     if touched:
@@ -44,9 +89,27 @@ def apply(connection: Connection, declared: Declared, *, now: datetime, actor: s
     return result
 
 
+def _bring(
+    connection: Connection,
+    regions: Mapping[str, RegionIn],
+    sites: Mapping[str, SiteIn],
+    problems: list[Problem],
+    *,
+    now: datetime,
+    actor: str,
+) -> tuple[Applied, set[int]]:
+    """Write entries, by their places in the file; what happened to them, and the ids of the sites to publish."""
+    regions, sites = _once(regions, problems), _once(sites, problems)
+    lock_edits(connection)
+    result, touched = Applied([], [], []), set[int]()
+    _apply_regions(connection, regions, result, touched, problems, now=now, actor=actor)
+    _apply_sites(connection, sites, result, touched, problems, now=now, actor=actor)
+    return result, touched
+
+
 def _apply_regions(
     connection: Connection,
-    regions: list[RegionIn],
+    regions: Mapping[str, RegionIn],
     result: Applied,
     touched: set[int],
     problems: list[Problem],
@@ -55,8 +118,8 @@ def _apply_regions(
     actor: str,
 ) -> None:
     present = {region.key: region_fields(region) for region in list_regions(connection)}
-    for position, region in enumerate(regions):
-        with _collected(problems, f"regions[{position}]."):
+    for place, region in regions.items():
+        with _collected(problems, place):
             if region.key not in present:
                 touched.update(add_region(connection, region, now=now, actor=actor))
                 result.created.append(region.key)
@@ -69,7 +132,7 @@ def _apply_regions(
 
 def _apply_sites(
     connection: Connection,
-    sites: list[SiteIn],
+    sites: Mapping[str, SiteIn],
     result: Applied,
     touched: set[int],
     problems: list[Problem],
@@ -79,8 +142,7 @@ def _apply_sites(
 ) -> None:
     present = {site.key: site_fields(site) for site in all_sites(connection)}
     new: dict[str, SiteIn] = {}
-    for position, site in enumerate(sites):
-        place = f"sites[{position}]."
+    for place, site in sites.items():
         if site.key not in present:
             new[place] = site
         elif site.model_dump() == present[site.key]:
@@ -103,12 +165,14 @@ def _collected(problems: list[Problem], place: str = "") -> Iterator[None]:
         problems.extend(Problem(f"{place}{problem.field}", problem.message) for problem in error.problems)
 
 
-def _repeats(declared: Declared) -> list[Problem]:
-    problems = []
-    for kind, keys in (("regions", [r.key for r in declared.regions]), ("sites", [s.key for s in declared.sites])):
-        seen: set[str] = set()
-        for position, key in enumerate(keys):
-            if key in seen:
-                problems.append(Problem(f"{kind}[{position}].key", f"{key!r} is named twice in this file"))
-            seen.add(key)
-    return problems
+def _once(entries: Mapping[str, E], problems: list[Problem]) -> dict[str, E]:
+    """The first entry of each key; the others are problems."""
+    found: dict[str, E] = {}
+    seen: set[str] = set()
+    for place, entry in entries.items():
+        if entry.key in seen:
+            problems.append(Problem(f"{place}key", f"{entry.key!r} is named twice in this file"))
+        else:
+            seen.add(entry.key)
+            found[place] = entry
+    return found

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import Connection, RowMapping, delete, func, insert, literal, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline.declared import STATUS_RANGE
@@ -48,10 +48,10 @@ def publish(connection: Connection, site_ids: Collection[int], *, now: datetime,
     last = _last_revisions(connection, site_ids)
     changed = {key: row for key, row in wanted.items() if not _same(last.get(key), row)}
     gone = [key for key, row in last.items() if row["active"] and key not in wanted]
-    effective_at = _lock_schedule(connection, now)
+    _follow(connection, site_ids, wanted, now)
+    effective_at = _lock_schedule(connection, now)  # last, and for one statement only: the pusher waits meanwhile
     if changed or gone:
         _write_revisions(connection, changed, gone, last, effective_at=effective_at, actor=actor)
-    _follow(connection, site_ids, wanted, now)
     return effective_at
 
 
@@ -185,11 +185,11 @@ def _follow(
         )
     silent = set(site_ids) - {site_id for site_id, _ in wanted}
     if silent:
-        connection.execute(
-            update(t.verdicts)
-            .where(t.verdicts.c.site_id.in_(silent), t.verdicts.c.state != "unknown")
-            .values(state="unknown", since=now),
-        )
+        known = (t.verdicts.c.site_id.in_(silent), t.verdicts.c.state != "unknown")
+        closing = select(t.verdicts.c.site_id, literal(now), t.verdicts.c.state, literal("unknown"), literal({}, JSONB))
+        names = ["site_id", "at", "from_state", "to_state", "votes"]
+        connection.execute(insert(t.transitions).from_select(names, closing.where(*known)))
+        connection.execute(update(t.verdicts).where(*known).values(state="unknown", since=now))
 
 
 def _series_row(key: tuple[int, int], row: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,12 +98,19 @@ _INTERVAL = text("""
     where site_id = :site_id and scheduled_at >= :since and scheduled_at < :until and kind = 0
 """)
 # Confirmations apart, a final attempt is its slot's tick; this reads every site's last hour, so it does without the
-# sort of the view. A slot counted twice after a redelivery does not change what a minute looks like.
+# sort of the view. A site counts once a minute by its worst state, however often it is checked.
 _FLEET = text(f"""
-    select r.key as region, date_bin(make_interval(secs => :width_s), k.scheduled_at, :origin) as at,
-        {", ".join(f"count(*) filter (where k.outcome = any(:{state})) as {state}" for state in COUNTED)}
-    from ticks k join regions r on r.id = k.region_id and r.deleted_at is null
-    where k.final and k.kind = 0 and k.scheduled_at >= :since and k.scheduled_at < :until
+    select r.key as region, s.at,
+        {", ".join(f"count(*) filter (where s.worst = {rank}) as {state}" for rank, state in enumerate(COUNTED))}
+    from (
+        select k.region_id, k.site_id, date_bin(make_interval(secs => :width_s), k.scheduled_at, :origin) as at,
+            min(case
+                {" ".join(f"when k.outcome = any(:{state}) then {rank}" for rank, state in enumerate(COUNTED))}
+            end) as worst
+        from ticks k
+        where k.final and k.kind = 0 and k.scheduled_at >= :since and k.scheduled_at < :until
+        group by 1, 2, 3
+    ) s join regions r on r.id = s.region_id and r.deleted_at is null
     group by 1, 2
 """)  # noqa: S608 - the only names put in are our own states
 
@@ -167,7 +174,7 @@ def state_spans(connection: Connection, site_ids: Sequence[int], *, since: datet
 
 
 def fleet_minutes(connection: Connection, *, since: datetime, until: datetime, width_s: int = 60) -> pl.DataFrame:
-    """What each region saw of all sites, minute by minute: how many checks were in which state (columns `FLEET`).
+    """What each region saw of all sites, minute by minute: how many sites were in which state (columns `FLEET`).
 
     A minute without any check has zeroes, so that a silent region reads as a gap.
     """

@@ -60,14 +60,16 @@ _MERGE = sql.SQL("""
 
 
 def store_ticks(connection: psycopg.Connection, ticks: Iterable[Tick]) -> list[Tick]:
-    """Store what is not stored yet; returns those ticks, in the order given. Of equal keys the first counts.
+    """Store what is not stored yet; returns those ticks. Of equal keys a prober's counts, else the first.
 
     Runs in the caller's transaction. Plain COPY is tried first, since repetition is rare; on a conflict the
     batch goes through a temporary table, which costs twice as much.
     """
     unique: dict[tuple[int, int, datetime, int], Tick] = {}
     for tick in ticks:
-        unique.setdefault(tick.key, tick)
+        known = unique.get(tick.key)
+        if known is None or (known.source is not Source.PROBER and tick.source is Source.PROBER):
+            unique[tick.key] = tick
     batch = list(unique.values())
     if not batch:
         return []
@@ -121,15 +123,10 @@ def _row(tick: Tick) -> tuple[object, ...]:
         SOURCES[tick.source],
         tick.final,
         tick.trusted,
-        storable(tick.prober),
+        tick.prober,
         tick.ip,
-        storable(tick.detail) if tick.detail is not None else None,
+        tick.detail,
     )
-
-
-def storable(text: str) -> str:
-    """Text as Postgres takes it: no NUL, no lone surrogate. Either would refuse the whole batch, for ever."""
-    return text.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")
 
 
 def mark_dirty(connection: psycopg.Connection, ticks: Iterable[Tick]) -> None:

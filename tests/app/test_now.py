@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import psycopg
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import data
+from pipeline.store.engine import plain_dsn
 from pipeline.store.sites import all_sites, pause_sites
-from pipeline.vocabulary import Outcome
+from pipeline.store.ticks import store_ticks
+from pipeline.vocabulary import Outcome, Tick
 from tests.app.conftest import Workbench
 from tests.harness import now, writing
 
@@ -92,6 +95,20 @@ def test_it_is_calm_when_all_is_well(workbench: Workbench, said: Said) -> None:
     assert "All 2 sites that we know of are up." in said(app)
     assert not app.error
     assert not app.warning
+
+
+def test_it_is_not_green_while_a_site_is_unknown(workbench: Workbench, said: Said) -> None:
+    good, bad = workbench.add("good", "bad")
+    workbench.beat()
+    workbench.tick(good)
+    at = now() - timedelta(seconds=3)
+    first = Tick(bad.id, 1, at, 0, at, Outcome.REFUSED, False, 60, 1, "local-a-1")
+    with psycopg.connect(plain_dsn(workbench.dsn)) as connection:
+        store_ticks(connection, [first])
+    app = workbench.open()
+    assert "1 up, 1 not known yet." in said(app)
+    assert "first check failed, confirming" in said(app)
+    assert not app.success
 
 
 def test_it_counts_paused_sites_apart(workbench: Workbench) -> None:

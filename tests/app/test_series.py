@@ -44,6 +44,24 @@ def test_sql_and_polars_agree(filled: Workbench) -> None:
         polars.testing.assert_frame_equal(found.sort(keys), within.sort(keys), rel_tol=1e-5)
 
 
+def test_the_fleet_counts_a_site_once_a_minute_by_its_worst(workbench: Workbench) -> None:
+    (often,) = workbench.add("often", interval_s=10)
+    (seldom,) = workbench.add("seldom")
+    until = now().replace(second=0, microsecond=0)
+    minute = until - timedelta(minutes=1)
+    for second in range(0, 60, 10):
+        outcome = Outcome.DNS if second == 30 else Outcome.OK
+        workbench.tick(often, outcome, at=minute + timedelta(seconds=second), regions=["local-a"])
+    workbench.tick(seldom, at=minute, regions=["local-a"])
+    since = until - timedelta(hours=1)
+    with pipeline.connect(workbench.dsn) as up, writing(workbench.dsn) as connection:
+        told = series.fleet_minutes(connection, since=since, until=until)
+        found = charts.fleet_by(up.ticks(start=since, end=until).collect())
+    assert told.height == 60
+    assert told.filter(at=minute).select("down", "degraded", "unknown", "up").rows() == [(1, 0, 0, 1)]
+    polars.testing.assert_frame_equal(found, told.filter(at=minute))
+
+
 @pytest.mark.parametrize(
     "python",
     [

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
 from app import data
+from app.components import site_head
 from pipeline.store.sites import get_site
+from pipeline.store.uptime import Uptime
 from pipeline.vocabulary import Kind, Outcome, Site
 from tests.app.conftest import Workbench
 from tests.harness import count, now, writing
@@ -78,7 +81,7 @@ def test_settings_explain_bad_input_at_the_field(workbench: Workbench, said: Sai
     app.number_input(key="site-interval_s").set_value(5)
     app.number_input(key="site-timeout_s").set_value(30.0)
     app.button(key="site-submit").click().run()
-    assert "✕ timeout_s (30) is longer than interval_s (5)" in said(app)
+    assert "✕ “Give up after” (30 s) is longer than “Check every” (5 s)" in said(app)
     assert site_of(workbench, "shop").interval_s == 60
 
 
@@ -124,3 +127,17 @@ def test_it_claims_no_more_than_it_knows(workbench: Workbench, said: Said) -> No
     workbench.tick(site)
     words = said(workbench.open("site", site="shop"))
     assert "100 %" not in words.split("Checks")[0].replace("known", "")
+
+
+def test_a_young_site_shows_an_hour_and_says_what_it_is_worth_once(workbench: Workbench) -> None:
+    old, young = workbench.add("old", "young")
+    with writing(workbench.dsn) as connection:
+        connection.execute(text("update sites set created_at = now() - interval '5 min' where key = 'young'"))
+    workbench.tick(young)
+    assert workbench.open("site", site=old.key).segmented_control(key="range").value == "6h"
+    app = workbench.open("site", site=young.key)
+    assert app.segmented_control(key="range").value == "1h"
+    uptimes = {window: Uptime(1.0, 0.5, 1.0, 0.9, 0.0, 1.0, 5) for window in data.WINDOWS}
+    words = site_head.worths(uptimes)
+    assert words["24h"].endswith("; 99.9 % takes 3 838 checks")
+    assert words["7d"] == words["30d"] == "the same checks as in 24 hours"

@@ -9,8 +9,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import data
+from app.components import site_table
+from pipeline.judge.verdict import Standing
+from pipeline.store.overview import Seen
 from pipeline.store.sites import all_sites
-from pipeline.vocabulary import Outcome, Site
+from pipeline.vocabulary import Outcome, Region, Site, State
 from tests.app.conftest import Workbench
 from tests.harness import writing
 
@@ -66,6 +69,14 @@ def test_the_url_holds_what_is_wanted(workbench: Workbench, wanted: dict[str, An
     assert (names(app) if found else []) == found
 
 
+def test_many_regions_are_counted_and_the_failing_ones_come_first() -> None:
+    up, down = (Standing(state=state) for state in (State.UP, State.DOWN))
+    keys = ("a", "b", "c", "d")
+    seen = [Seen(Region(i, key, key), State.UP, up) for i, key in enumerate(keys)]
+    assert site_table.regions(seen[:2]) == "● a  ● b"
+    assert site_table.regions([*seen, Seen(Region(9, "e", "e"), State.DOWN, down)]) == "✕ e  ● a  +3"
+
+
 def test_it_pages(workbench: Workbench) -> None:
     workbench.add(*(f"site-{number:03}" for number in range(60)))
     app = workbench.open("sites", sort="by name")
@@ -85,7 +96,7 @@ def test_it_explains_bad_input_at_the_field(workbench: Workbench, said: Said) ->
     app.button(key="site-submit").click().run()
     words = said(app)
     assert "✕ the scheme is missing: write https://example.com or http://example.com" in words
-    assert "✕ input should be greater than or equal to 1" in words
+    assert "✕ at least 1 second]" in words
     assert "✕ 'teapot' is no status or range" in words
     assert "✕ 'X y' is no name of a header" in words
     assert not sites_of(workbench)

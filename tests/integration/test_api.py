@@ -200,7 +200,7 @@ def test_a_site_is_changed_by_the_fields_that_are_named(client: httpx.Client) ->
         ({"regions": ["mars"]}, ["regions"]),
         ({"key": "y"}, ["key"]),
         ({"expect": {"status": ["200", "xx"]}}, ["expect.status[1]"]),
-        ({"name": "a\x00b"}, ["input"]),
+        ({"name": "a\x00b"}, ["name"]),
         ([], ["body"]),
         ("x", ["body"]),
         (None, ["body"]),
@@ -338,6 +338,11 @@ def test_a_files_problems_have_lines_whoever_finds_them(client: httpx.Client) ->
         (6, "sites[1].regions"),
     ]
     assert client.get("/sites").json()["total"] == 1
+    both = apply(client, f"{taken}  interval_s: 0\n- key: z\n  url: https://old.example\n").json()["problems"]
+    assert [(problem["line"], problem["field"]) for problem in both] == [
+        (8, "sites[1].interval_s"),
+        (10, "sites[2].url"),
+    ]
 
 
 def test_the_schema_is_that_of_the_file(client: httpx.Client) -> None:
@@ -449,6 +454,8 @@ def test_ticks_are_those_of_the_range_and_the_regions_asked_for(client: httpx.Cl
         ({"region": "mars"}, "region"),
         ({"since": "yesterday"}, "since"),
         ({"since": "2026-03-01T12:00:00"}, "since"),
+        ({"since": "-99999999999w"}, "since"),
+        ({"since": ""}, "since"),
         ({"until": "0001-01-01T00:00:00Z"}, "until"),
         ({"since": "9999-12-31T23:59:59-23:00"}, "since"),
         ({"cursor": "nonsense"}, "cursor"),
@@ -462,6 +469,24 @@ def test_ticks_that_cannot_be_asked_for_are_refused(
 ) -> None:
     assert measured
     assert fields_of(client.get("/sites/x/ticks", params=query)) == [field]
+
+
+def test_times_are_written_as_on_the_command_line(client: httpx.Client, measured: list[Tick]) -> None:
+    assert measured
+    wide = client.get("/sites/x/ticks", params={"since": "-7d"}).json()["items"]
+    assert wide == client.get("/sites/x/ticks", params={"since": "2026-02-22T12:00:00Z"}).json()["items"]
+    short = client.get("/sites/x/ticks", params={"since": "-5m", "until": "-3m"}).json()["items"]
+    assert {item["scheduled_at"][14:16] for item in short} == {"55", "56"}
+    assert client.get("/rollups?since=-7d&until=2026-03-01").status_code == 200
+    [problem] = client.get("/rollups?since=now").json()["problems"]
+    assert problem["message"] == "'now' is no time: write -7d, -4h, -90m, 2026-03-01 or 2026-03-01T12:00Z"
+
+
+@pytest.mark.parametrize("page", [{"limit": "2"}, {"cursor": ""}], ids=str)
+def test_a_file_has_no_pages(client: httpx.Client, measured: list[Tick], page: dict[str, str]) -> None:
+    assert measured
+    assert fields_of(client.get("/sites/x/ticks", params=page | {"format": "csv"})) == ["format"]
+    assert client.get("/sites/x/ticks", params=page).status_code == 200
 
 
 def test_ticks_of_a_site_that_is_not_there_are_not_found(client: httpx.Client) -> None:
@@ -721,6 +746,7 @@ def test_it_is_healthy_while_everybody_gives_signs_of_life(client: httpx.Client,
     signs = [beats.WorkerSeen(f"{role}{at}", role, "host", 1, NOW, NOW, at) for role, at in roles]
     with store.begin() as connection:
         connection.execute(update(t.pusher).values(beat_at=NOW))
+        connection.execute(update(t.regions).values(created_at=NOW - timedelta(minutes=1)))  # no longer starting
         beats.beat(raw(connection), *signs[:-1])
     response = client.get(url)
     assert response.status_code == 503

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -20,12 +21,14 @@ from typer.testing import CliRunner, Result
 
 from pipeline.declared import Declared, RegionIn
 from pipeline.frames import ROLLUPS, TICKS
+from pipeline.settings import Settings
 from pipeline.store import tables as t
 from pipeline.store.engine import engine, plain_dsn
 from pipeline.store.regions import create_region
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from pipeline.vocabulary import Outcome, Tick
 from workers.cli import command_line
+from workers.commands.up import listening
 
 Run = Callable[..., Result]
 
@@ -106,14 +109,14 @@ def test_a_site_is_added_with_everything(run: Run) -> None:
     ("words", "said"),
     [
         (["example.com"], "URL: the scheme is missing: write https://example.com"),
-        (["https://example.com", "--interval=0"], "--interval: input should be greater than or equal to 1"),
+        (["https://example.com", "--interval=0"], "--interval: must be 1 or more"),
         (["https://example.com", "--interval=5", "--timeout=6"], "--timeout: timeout_s (6) is longer"),
         (["https://example.com", "--key=Ä"], "--key: use a-z"),
         (["https://example.com", "--header=no-colon"], "has no colon"),
         (["https://example.com", "--header=a b: c"], "--header: 'a b' is no name of a header"),
         (["https://example.com", "--expect-status=20x"], "is no status or range"),
         (["https://example.com", "--region=mars"], "--region: there is no region 'mars'; there are: eu, us"),
-        (["https://example.com", "--name=a\x00b"], "Postgres cannot take this"),
+        (["https://example.com", "--name=a\x00b"], "--name: there is a NUL character in it"),
         (["https://example.com", "--interval=soon"], "Invalid value for '--interval'"),
     ],
 )
@@ -244,6 +247,37 @@ def test_every_problem_of_a_file_is_told_with_its_line_and_nothing_is_changed(ru
     assert [row[0] for row in lines(run("regions", "list"))] == ["eu", "us"]
 
 
+def test_what_the_form_and_what_only_the_store_knows_are_told_together(run: Run) -> None:
+    run("sites", "add", "https://old.example", "--key=old")
+    wrong = """\
+regions:
+  - key: lab
+    proxy: nowhere
+sites:
+  - key: a
+    url: a.example
+  - key: b
+    url: https://b.example
+    regions: [lab, mars]
+  - key: b
+    url: https://c.example
+  - key: d
+    url: https://old.example
+    regions: [lab]
+"""
+    told = run("apply", "-", typed=wrong, status=2).stderr.splitlines()
+    assert [line.split(": ")[1] for line in told] == [
+        "line 3, regions[0].proxy",
+        "line 6, sites[0].url",
+        "line 9, sites[1].regions",
+        "line 10, sites[2].key",
+        "line 13, sites[3].url",
+    ]
+    assert "there is no region 'mars'" in told[2]
+    assert [row[0] for row in lines(run("sites", "list"))] == ["old"]
+    assert [row[0] for row in lines(run("regions", "list"))] == ["eu", "us"]
+
+
 def test_the_schema_is_printed_without_a_file(run: Run) -> None:
     assert json.loads(run("apply", "--schema").stdout) == Declared.model_json_schema()
 
@@ -318,7 +352,7 @@ def test_rollups_are_exported_to_a_file(run: Run, measured: int, form: str, tmp_
         (["--since=soon"], "--since: 'soon' is no time"),
         (["--until=2026-01-01T00:00"], "--until: 2026-01-01 00:00:00 has no time zone"),
         (["--since=-99999999999w"], "too long ago"),
-        (["--format=parquet", "--out=/no/such/folder/x"], "No such file or directory"),
+        (["--format=parquet", "--out=/no/such/folder/x"], "/no/such/folder/x cannot be written: No such file"),
         (["--format=xls"], "'xls' is not one of"),
     ],
 )
@@ -333,6 +367,29 @@ def process(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
     bare = {name: value for name, value in os.environ.items() if not name.startswith("BETTERSTACK_")}
     command = [sys.executable, "-m", "workers.cli", *words]
     return subprocess.run(command, env={**bare, **environment}, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_env_tells_where_a_running_up_listens(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    settings = Settings(data_dir=tmp_path, host="127.0.0.2", port=8811, database_url=None, redis_url=None)
+    command = ["env", "--data-dir", str(tmp_path)]
+    with (tmp_path / "lock").open("wb") as lock, listening(settings):
+        assert "export BETTERSTACK_PORT=8501" in process(*command).stdout.splitlines()  # what a kill left behind
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        told = process(*command).stdout.splitlines()
+    assert {"export BETTERSTACK_HOST=127.0.0.2", "export BETTERSTACK_PORT=8811"} <= set(told)
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_file_is_judged_without_a_workbench(tmp_path: Path) -> None:
+    file = tmp_path / "sites.yaml"
+    file.write_text("sites:\n- key: a\n  url: https://a.example\n- key: b\n  url: b.example\n")
+    ended = process("apply", str(file), BETTERSTACK_DATA_DIR=str(tmp_path / "nothing"))
+    assert (ended.returncode, ended.stderr.startswith("betterstack: line 5, sites[1].url: the scheme")) == (2, True)
+
+
+def test_a_check_and_a_site_name_the_timeout_alike() -> None:
+    assert "Invalid value for '--timeout'" in process("check", "http://localhost:1", "--timeout=0").stderr
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from random import Random
 
 import psycopg
 import pytest
 from msgspec import structs
+from redis import Redis
 
 from pipeline.declared import RegionIn, SiteIn
 from pipeline.store.engine import plain_dsn
 from pipeline.store.regions import create_region
 from pipeline.store.sites import create_site
 from pipeline.store.ticks import ensure_partitions, store_ticks
-from pipeline.vocabulary import Outcome, Source, Tick
+from pipeline.vocabulary import Outcome, Source, Tick, cleaned
 from tests.harness import now, rows_of, writing
-from workers.recorder import record
+from workers import streams
+from workers.recorder import Recorder, record
+from workers.wire import pack
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +75,9 @@ def test_a_probers_tick_replaces_what_was_written_in_its_absence_and_nothing_els
         assert store_ticks(connection, [absent]) == [absent]
         assert store_ticks(connection, [real]) == [real]
         assert store_ticks(connection, [absent, other]) == []
+        later = real.scheduled_at + timedelta(seconds=1)
+        both = [structs.replace(tick, scheduled_at=later) for tick in (absent, real)]
+        assert store_ticks(connection, both) == both[1:], "also within one batch"
     [(_, _, outcome, _)] = rows_of(dsn, STORED.replace(">=", "="), real.scheduled_at)
     assert outcome == 0
 
@@ -78,7 +85,7 @@ def test_a_probers_tick_replaces_what_was_written_in_its_absence_and_nothing_els
 def test_text_that_postgres_refuses_is_mended(dsn: str, series: tuple[int, int]) -> None:
     [tick] = ticks(series, 1, since=now() - timedelta(hours=7))
     with psycopg.connect(plain_dsn(dsn), autocommit=True) as connection, connection.transaction():
-        assert record(connection, [structs.replace(tick, detail="a\x00b\ud800c")], now=now()) == 1
+        assert record(connection, [cleaned(structs.replace(tick, detail="a\x00b\ud800c"))], now=now()) == 1
     [(detail,)] = rows_of(dsn, "select detail from ticks where scheduled_at = %s", tick.scheduled_at)
     assert detail == "a�b?c"
 
@@ -93,3 +100,42 @@ def test_a_late_tick_marks_its_hour_and_those_into_which_it_is_held(dsn: str, se
     hours = [at for (at,) in rows_of(dsn, "select at from dirty_hours order by at")]
     hour = at.replace(minute=0, second=0)
     assert hours == [hour, hour + timedelta(hours=1)]
+
+
+@pytest.fixture
+def recorder(dsn: str, redis_url: str, series: tuple[int, int]) -> Iterator[tuple[Recorder, Redis]]:
+    assert series
+    client = streams.connect(redis_url)
+    streams.ensure_groups(client, "eu")
+    recorder = Recorder(dsn, client, clock=now)
+    yield recorder, client
+    recorder.close()
+    client.close()
+
+
+def test_what_postgres_refuses_is_buried_and_takes_nobody_with_it(
+    recorder: tuple[Recorder, Redis], series: tuple[int, int], dsn: str
+) -> None:
+    at = now() - timedelta(hours=9)
+    good, bad = ticks(series, 2, since=at)
+    role, client = recorder
+    streams.push(
+        client,
+        streams.ticks("eu"),
+        [pack(structs.replace(bad, status=70_000)), pack(structs.replace(bad, latency_ms=1e300)), pack(good)],
+    )
+    assert role.beat() == 1
+    assert [row[0] for row in rows_of(dsn, STORED.replace("scheduled_at >=", "scheduled_at ="), at)] == [at]
+    assert client.xlen(streams.ticks("eu")) == 0
+    assert client.xlen(streams.dead("eu")) == 2
+
+
+@pytest.mark.parametrize("lease", [b"garbage", b"[1]", b'{"pid":"x"}', b'{"pid":99999999999}', b'{"x":"a\\u0000"}'])
+def test_what_somebody_says_of_himself_does_not_stop_the_recording(
+    recorder: tuple[Recorder, Redis], series: tuple[int, int], lease: bytes
+) -> None:
+    role, client = recorder
+    client.set(streams.lease("eu", "odd"), lease)
+    [tick] = ticks(series, 1, since=now() - timedelta(hours=10))
+    streams.push(client, streams.ticks("eu"), [pack(tick)])
+    assert role.beat() == 1

@@ -167,6 +167,22 @@ def test_two_rollers_and_a_recorder_at_once_equal_a_recomputation(connection: ps
     assert verify(connection, START, END) == []
 
 
+def test_a_second_roller_waits_for_the_first_one_s_day(connection: psycopg.Connection, dsn: str) -> None:
+    """Each would else make the day of the hours that it can see, and one of the two would be lost."""
+    store(connection, [tick(START)])
+    with connected(dsn) as first, connected(dsn) as second:
+        follower = threading.Thread(target=drain, args=(second,))
+        with first.transaction():
+            roll(first, before=ALWAYS)
+            store(connection, [tick(START + timedelta(hours=1))])
+            follower.start()
+            waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+            eventually(lambda: count(dsn, waiting) == 1, what="the second one's wait")
+        follower.join(30)
+    assert connection.execute("select checks from rollups_day").fetchall() == [(2,)]
+    assert verify(connection, START, END) == []
+
+
 KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from pipeline import charts
+from pipeline.charts import shapes
 from pipeline.charts.palette import COLOURS, SYMBOLS
 from pipeline.charts.states import FILL, lasting
 from pipeline.frames import TICKS, schema
@@ -117,12 +118,35 @@ def test_the_fleet_shows_shares_and_a_silence_as_nothing() -> None:
     frame = charts.fleet_by(seen)
     assert frame.select("down", "up").rows() == [(1, 1), (0, 0), (0, 0), (0, 1)]
     drawn = rows(charts.fleet(frame))
-    assert {(row["state"], row["checks"], row["total"]) for row in drawn} == {
+    assert {(row["state"], row["sites"], row["total"]) for row in drawn} == {
         ("down", 1, 2),
         ("up", 1, 2),
         ("up", 1, 1),
     }
     assert {row["at"][:16] for row in drawn} == {"2026-03-01T12:00", "2026-03-01T12:03"}
+
+
+def test_a_site_counts_once_a_minute_by_its_worst_state() -> None:
+    often = pl.concat([ticks(0, state="down"), *(ticks(0) for _ in range(3))])
+    often = often.with_columns(scheduled_at=pl.col("scheduled_at") + pl.int_range(4) * timedelta(seconds=10))
+    frame = charts.fleet_by(pl.concat([often, ticks(0).with_columns(site_id=pl.lit(2, pl.Int32))]))
+    assert frame.select("down", "up").rows() == [(1, 1)]
+
+
+def test_axes_reach_over_what_was_asked_for_and_not_over_the_data() -> None:
+    until = START + 60 * MINUTE
+    whole = shapes.grid(START, until - MINUTE, MINUTE)
+    found = charts.latency_by(ticks(50, 51), MINUTE)
+    wide = whole.slice(50, 1).with_columns(pl.lit(2.0).alias(phase) for phase in shapes.PHASES)
+    drawn = [
+        charts.latency(shapes.on_grid(found, MINUTE, START, until - MINUTE)),
+        charts.phases(shapes.phases_on_grid(wide, whole)),
+        charts.fleet(shapes.fleet_on_grid(charts.fleet_by(ticks(50)).drop("until"), whole, MINUTE)),
+        charts.strip(charts.states_of(ticks(50), START, until)),
+    ]
+    for chart in drawn:
+        domains = [layer["encoding"]["x"]["scale"]["domain"] for layer in layers(chart)]
+        assert domains == [[START.timestamp() * 1000, until.timestamp() * 1000]] * len(domains)
 
 
 def test_uptime_is_a_point_between_its_bounds() -> None:

@@ -36,6 +36,7 @@ def site(**fields: Any) -> dict[str, Any]:
         "https://bücher.example/ü",
         "HTTPS://EXAMPLE.COM/",
         "https://example.com/a%20b",
+        f"https://{'a' * 63}.example",
     ],
 )
 def test_a_url_that_can_be_probed_is_taken_as_it_is(url: str) -> None:
@@ -57,6 +58,8 @@ def test_a_url_that_can_be_probed_is_taken_as_it_is(url: str) -> None:
         ("https://example.com:99999", "not a URL"),
         ("https://example.com:http", "not a URL"),
         ("https://[::1", "not a URL"),
+        (f"https://{'a' * 64}.example", "up to 63 characters"),
+        (f"https://{'ü' * 60}.example", "up to 63 characters"),
         ("https://me:secret@example.com", "leave user and password out"),
         ("https://me@example.com", "leave user and password out"),
     ],
@@ -132,6 +135,58 @@ def test_a_timeout_longer_than_its_interval_is_refused() -> None:
 )
 def test_a_value_out_of_its_range_is_refused_by_field(field: str, value: object) -> None:
     assert list(refused(SiteIn, site(**{field: value}))) == [field]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("interval_s", 0, "must be 1 or more"),
+        ("interval_s", 86_401, "must be 86400 or less"),
+        ("interval_s", "soon", "must be a whole number"),
+        ("interval_s", 1.5, "must be a whole number"),
+        ("timeout_s", 0, "must be more than 0"),
+        ("timeout_s", "soon", "must be a number"),
+        ("paused", "perhaps", "must be true or false"),
+        ("name", "a" * 201, "must have 200 characters or fewer"),
+        ("method", "get", "must be 'GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE' or 'OPTIONS'"),
+        ("tags", "a", "must be a list"),
+        ("headers", "a", "must be names with their values"),
+    ],
+)
+def test_what_a_value_must_be_is_told_in_plain_words(field: str, value: object, message: str) -> None:
+    assert refused(SiteIn, site(**{field: value})) == {field: message}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "place"),
+    [
+        ("name", "a\x00b", "name"),
+        ("tags", ["a", "b\x00"], "tags[1]"),
+        ("regions", ["\x00eu"], "regions[0]"),
+        ("headers", {"A": "b\x00c"}, "headers"),
+    ],
+)
+def test_a_nul_character_is_refused_where_it_is(field: str, value: object, place: str) -> None:
+    [(found, message)] = refused(SiteIn, site(**{field: value})).items()
+    assert (found, "NUL character" in message) == (place, True)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "\x00"),
+        ("proxy", "http://p\x00:1"),
+        ("source_address", "fe80::1%\x00"),
+        ("resolvers", ["fe80::1%\x00"]),
+    ],
+)
+def test_a_region_has_no_nul_character_either(field: str, value: object) -> None:
+    assert all("NUL" in message for message in refused(RegionIn, {"key": "r", field: value}).values())
+
+
+def test_a_header_holds_what_http_can_send() -> None:
+    assert parse(SiteIn, site(headers={"A": "é"})).headers == {"A": "é"}
+    assert "'€'" in refused(SiteIn, site(headers={"A": "5 €"}))["headers"]
 
 
 def test_every_problem_is_told_at_once() -> None:

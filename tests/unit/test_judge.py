@@ -70,7 +70,7 @@ def test_what_is_not_the_slots_final_word_changes_nothing() -> None:
 
 
 def test_ticks_from_long_ago_change_nothing() -> None:
-    assert not judge(watched(1), [tick(0)], now=START + LATENESS_WINDOW + timedelta(seconds=1)).series
+    assert not judge(watched(1), [tick(0)], now=START + LATENESS_WINDOW + timedelta(seconds=2)).series
 
 
 def test_a_series_that_is_no_longer_active_changes_nothing() -> None:
@@ -97,3 +97,24 @@ def test_a_batch_in_any_order_and_repeated_is_judged_alike(outcomes: list[Outcom
     one, other = watched(), watched()
     assert judge(one, story, now=START).transitions == judge(other, shuffled, now=START).transitions
     assert one == other
+
+
+def test_a_check_that_settles_slowly_is_not_late_for_it() -> None:
+    sites = watched(1)
+    sites[1].settle_s[1] = 2_000.0
+    assert judge(sites, [tick(0, Outcome.REFUSED)], now=START + timedelta(seconds=1_900)).transitions
+
+
+def test_history_goes_forward_though_an_earlier_slot_settles_later() -> None:
+    sites = watched()
+    judge(sites, [tick(t, region=r) for t in (0, 10) for r in (1, 2)], now=START)
+    first = judge(sites, [tick(30, Outcome.REFUSED, region=1)], now=START).transitions
+    second = judge(sites, [tick(20, Outcome.TIMEOUT, region=2)], now=START).transitions
+    assert [change.to_state for change in first + second] == [State.DEGRADED, State.DOWN]
+    assert first[0].at <= second[0].at
+
+
+def test_a_slot_judged_by_a_clock_that_was_wrong_does_not_silence_the_truth() -> None:
+    sites = watched(1)
+    judge(sites, [tick(3_600)], now=START + timedelta(hours=1))
+    assert judge(sites, [tick(10, Outcome.REFUSED)], now=START + timedelta(seconds=10)).transitions

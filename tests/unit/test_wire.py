@@ -38,6 +38,15 @@ def test_what_cannot_be_read_is_said_so(entry: dict[bytes, bytes]) -> None:
         unpack_check(entry)
 
 
+def test_a_time_without_its_zone_and_a_nest_without_a_bottom_are_said_so() -> None:
+    check = msgspec.msgpack.decode(pack(Check(1, 2, AT, 3, 30, Spec("https://example.org/")))[b"1"])
+    check[2] = "2026-01-01T00:00:00"
+    deep = msgspec.msgpack.encode([*check[:2], AT, *check[3:]])[:-1] + b"\xc0" + b"\x91" * 20_000 + b"\xc0"
+    for value in (msgspec.msgpack.encode(check), deep):
+        with pytest.raises(UnreadableError):
+            unpack_check({b"1": value})
+
+
 def test_an_older_reader_skips_what_a_newer_writer_appended() -> None:
     check = Check(1, 2, AT, 3, 30, Spec("https://example.org/"))
     longer = [*msgspec.msgpack.decode(pack(check)[b"1"]), "a field of tomorrow"]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from workers.commands.store import ACTOR, BAD_INPUT, echo_json, said, store
+from workers.commands.store import ACTOR, BAD_INPUT, echo_json, said, transaction
 
 app = typer.Typer()
 
@@ -24,21 +24,14 @@ def apply(
 ) -> None:
     """Create or change the sites and regions that a file names, and leave the rest alone. All of it, or nothing."""
     from pipeline.declared import Declared
-    from pipeline.declared_file import read_declared, read_lines, with_lines
-    from pipeline.errors import InvalidInputError
-    from pipeline.store.apply import apply as bring
+    from pipeline.store.apply import apply_file
 
     if schema:
         echo_json(Declared.model_json_schema())
         return
     source = _read(file)
     with said():
-        declared = read_declared(source)
-    with store() as connection:
-        try:
-            applied = bring(connection, declared, now=datetime.now(UTC), actor=ACTOR)
-        except InvalidInputError as error:
-            raise with_lines(error, read_lines(source)) from None
+        applied = apply_file(source, transaction, now=datetime.now(UTC), actor=ACTOR)
     if json:
         echo_json(applied)
         return

@@ -17,7 +17,9 @@ COLOURS = {State.UP: "green", State.DEGRADED: "yellow", State.DOWN: "red"}
 
 def check(
     url: Annotated[str, typer.Argument(help="what to check, with its scheme")],
-    timeout_s: Annotated[float, typer.Option(help="for the whole check, redirects included", min=0.1, max=300)] = 10,
+    timeout: Annotated[
+        float, typer.Option(help="seconds for the whole check, redirects included", min=0.1, max=300)
+    ] = 10,
     method: Annotated[str, typer.Option(help="GET, HEAD, …")] = "GET",
     expect_status: Annotated[
         str | None, typer.Option(help="such as 200-299,401; 200-399 unless told", show_default=False)
@@ -29,7 +31,7 @@ def check(
     Exits with 0 when it is up, 1 when it is not, 2 when the question makes no sense.
     """
     try:
-        spec = spec_of(url, timeout_s, method, expect_status)
+        spec = spec_of(url, timeout, method, expect_status)
     except ValueError as error:
         typer.echo(f"betterstack check: {error}", err=True)
         raise typer.Exit(2) from None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from pipeline.settings import Settings
+from pipeline.settings import Settings, socket_folder
+from workers.commands.up import LISTENING
 
 app = typer.Typer()
 
@@ -27,8 +30,31 @@ def env(
     settings = read_settings()
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir})
+    settings = settings.model_copy(update=_recorded(settings))
     for name, value in exported(settings).items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _recorded(settings: Settings) -> dict[str, Any]:
+    """Host and port that an `up` on the data dir listens on; nothing where none runs."""
+    if sys.platform == "win32" or not settings.embedded:
+        return {}
+    import fcntl
+
+    try:
+        with (settings.data_dir / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:  # an `up` holds it
+        pass
+    except OSError:
+        return {}
+    else:
+        return {}
+    try:
+        found = json.loads((socket_folder(settings.data_dir) / LISTENING).read_bytes())
+        return {"host": str(found["host"]), "port": int(found["port"])}
+    except (OSError, ValueError, LookupError):  # it is only starting
+        return {}
 
 
 def exported(settings: Settings) -> dict[str, str]:

@@ -36,7 +36,7 @@ class Format(StrEnum):
 def export(
     what: Annotated[What, typer.Argument(help="every attempt, or hours by site and region")],
     format_: Annotated[Format, typer.Option("--format")] = Format.CSV,
-    since: Annotated[str, typer.Option(help="such as -7d, -90m, 2026-01-31 or 2026-01-31T12:00+00:00")] = "-7d",
+    since: Annotated[str, typer.Option(help="such as -7d, -90m, 2026-01-31 or 2026-01-31T12:00Z")] = "-7d",
     until: Annotated[str | None, typer.Option(help="as --since", show_default="now")] = None,
     site: Annotated[list[str] | None, typer.Option(help="key of a site; again for more", show_default="all")] = None,
     region: Annotated[
@@ -66,8 +66,12 @@ def export(
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
-    except (OSError, OverflowError) as error:
-        typer.echo(f"betterstack: {error.strerror if isinstance(error, OSError) else 'that is too long ago'}", err=True)
+    except OSError as error:
+        name = "standard output" if out == STDOUT else out
+        typer.echo(f"betterstack: {name} cannot be written: {error.strerror}", err=True)
+        raise typer.Exit(BAD_INPUT) from None
+    except OverflowError:
+        typer.echo("betterstack: that is too long ago", err=True)
         raise typer.Exit(BAD_INPUT) from None
     if isinstance(target, Path):
         typer.echo(f"{rows:,} rows in {target}", err=True)

@@ -20,16 +20,22 @@ BAD_INPUT = 2
 @contextmanager
 def store(options: Mapping[str, str] | None = None, *, read_only: bool = False) -> Iterator[Connection]:
     """One transaction on the database in force. What goes wrong is said in words (see `said`)."""
+    with said(options), transaction(read_only=read_only) as connection:
+        yield connection
+
+
+@contextmanager
+def transaction(*, read_only: bool = False) -> Iterator[Connection]:
+    """The same for whoever says it in words of their own. Errors: WorkbenchError."""
     from sqlalchemy.pool import NullPool
 
     from pipeline.store.engine import engine
     from pipeline.store.explained import explained
     from workers.cli import read_settings
 
-    with said(options):
-        database = engine(read_settings().database, read_only=read_only, pool=NullPool, name="betterstack cli")
-        with explained(), database.begin() as connection:
-            yield connection
+    database = engine(read_settings().database, read_only=read_only, pool=NullPool, name="betterstack cli")
+    with explained(), database.begin() as connection:
+        yield connection
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import signal
 import socket
@@ -16,9 +17,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from pipeline.errors import UnavailableError, WorkbenchError
-from pipeline.settings import Settings
+from pipeline.settings import Settings, socket_folder
 
 app = typer.Typer()
+
+LISTENING = "listening"  # beside the sockets
 
 
 @app.command()
@@ -86,8 +89,20 @@ def _servers(settings: Settings) -> Iterator[Callable[[], list[str]]]:
     from workers.embedded import running
 
     with running(settings.data_dir, say=typer.echo) as servers:
-        yield servers.revive
+        with listening(settings):
+            yield servers.revive
         typer.echo("Stopping the servers")
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[None]:
+    """Leave word for `betterstack env` of where the app listens."""
+    file = socket_folder(settings.data_dir) / LISTENING
+    file.write_text(json.dumps({"host": settings.host, "port": settings.port}))
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def _run(settings: Settings, revive: Callable[[], list[str]], began: float) -> None:
