@@ -36,7 +36,8 @@ log = logging.getLogger("pusher")
 BEAT_S = 1.0
 LOOKAHEAD = timedelta(seconds=2)  # checks are with their probers before they are due
 CATCH_UP = timedelta(minutes=10)  # how far back a new leader accounts for what nobody pushed
-STRIDE = timedelta(minutes=2)  # at most so much of the past in one beat, so that a beat stays short
+STRIDE = timedelta(seconds=30)  # the past is caught up with in pieces of this, …
+BEAT_LIMIT = 20_000  # … and a beat ends after so many slots, half a second of work, since edits wait for it
 CLOCK_SLACK = timedelta(seconds=30)  # nobody pushes further ahead than this, unless a clock was wrong
 ALONE = timedelta(minutes=10)  # how long to go on from memory without Postgres
 DELETED_GRACE = timedelta(seconds=5)  # a removed region's last checks may still be taken
@@ -225,14 +226,18 @@ class Pusher:
     def _push(self, now: datetime) -> None:
         """Send everything due before now + lookahead; what could not be sent stays for the next beat."""
         self._tend_streams()
-        if not self._unpushed:
-            assert self._pushed_until is not None
-            until = max(self._pushed_until, min(now + LOOKAHEAD, self._pushed_until + STRIDE))
-            self._unpushed = self._plan.take(until)
-            self._pushed_until = until
-        push = step(self._unpushed, self._regions, now=now, epoch=self._epoch or 0, full=self._full())
-        self._send(push)
-        self._unpushed = []
+        full, target, sent = self._full(), now + LOOKAHEAD, 0
+        assert self._pushed_until is not None
+        while sent < BEAT_LIMIT:
+            if not self._unpushed:
+                until = max(self._pushed_until, min(target, self._pushed_until + STRIDE))
+                self._unpushed = self._plan.take(until)
+                self._pushed_until = until
+            self._send(step(self._unpushed, self._regions, now=now, epoch=self._epoch or 0, full=full))
+            sent += len(self._unpushed)
+            self._unpushed = []
+            if self._pushed_until >= target:
+                return
 
     def _push_manual(self, connection: psycopg.Connection, now: datetime) -> None:
         asked = store.take_manual(connection, now)

@@ -119,11 +119,8 @@ def test_what_postgres_refuses_is_buried_and_takes_nobody_with_it(
     at = now() - timedelta(hours=9)
     good, bad = ticks(series, 2, since=at)
     role, client = recorder
-    streams.push(
-        client,
-        streams.ticks("eu"),
-        [pack(structs.replace(bad, status=70_000)), pack(structs.replace(bad, latency_ms=1e300)), pack(good)],
-    )
+    refused = [structs.replace(bad, status=70_000), structs.replace(bad, latency_ms=1e300)]
+    streams.push(client, streams.ticks("eu"), [pack(tick) for tick in (*refused, good)])
     assert role.beat() == 1
     assert [row[0] for row in rows_of(dsn, STORED.replace("scheduled_at >=", "scheduled_at ="), at)] == [at]
     assert client.xlen(streams.ticks("eu")) == 0
