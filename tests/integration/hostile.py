@@ -32,7 +32,12 @@ def run(main: Coroutine[object, object, T]) -> T:
 
 
 def open_descriptors() -> set[str]:
-    return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+    """The sockets that this process holds, by inode: numbers of descriptors come and go with the listing itself."""
+    held = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            held.add(str(entry.readlink()))
+    return {link for link in held if link.startswith("socket:")}
 
 
 @dataclass

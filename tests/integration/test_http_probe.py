@@ -705,10 +705,10 @@ def test_cancelling_leaves_no_socket_open(tls: Certificates) -> None:
 
 async def _settled(before: set[str]) -> bool:
     """Our end is closed at once; the server's goes a few turns of the loop later."""
-    for _ in range(1000):
+    for _ in range(500):
         if open_descriptors() <= before:
             return True
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
     return False
 
 
