@@ -53,7 +53,8 @@ bench: $(VENV)/.dev  ## every benchmark; each prints one JSON object with its ba
 	@for bench in tests/bench/[a-z]*.py; do echo "$$bench"; $(BIN)/python $$bench --json || exit 1; done
 
 notebooks: $(VENV)/.dev  ## execute the notebooks against the running workbench
-	@for nb in notebooks/*.py; do $(BIN)/jupytext --to ipynb --execute --output build/$$(basename $$nb .py).ipynb $$nb || exit 1; done
+	@mkdir -p build
+	@for nb in notebooks/*.py; do $(BIN)/jupytext --to ipynb --output build/$$(basename $$nb .py).ipynb $$nb && $(BIN)/jupyter-execute --inplace build/$$(basename $$nb .py).ipynb || exit 1; done
 
 lock: $(VENV)/.uv  ## resolve the versions anew
 	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml -o requirements.lock

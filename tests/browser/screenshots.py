@@ -19,7 +19,7 @@ def main(base: str, site: str) -> None:
         for name, (path, height) in PAGES.items():
             page = browser.new_page(viewport={"width": 1280, "height": height}, color_scheme="light")
             page.goto(f"{base}/{path.format(site=site)}")
-            page.wait_for_selector("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg, table")
+            page.wait_for_selector("[data-testid=stVegaLiteChart], [data-testid=stDataFrame]")
             page.wait_for_timeout(3_000)  # charts animate in
             page.screenshot(path=FOLDER / f"{name}.png")
 
