@@ -22,8 +22,8 @@ from pipeline.charts.palette import (
 )
 from pipeline.vocabulary import State
 
-# A line ends where data end; it never bridges what was not measured.
-GAP: Literal["break-paths-filter-domains"] = "break-paths-filter-domains"
+# A line ends where data end; it never bridges what was not measured, and the axis reaches over it all the same.
+GAP: Literal["break-paths-show-domains"] = "break-paths-show-domains"
 PHASES = tuple(PHASE_COLOURS)
 PHASE_NAMES = {"dns": "DNS", "connect": "connect", "tls": "TLS", "ttfb": "first byte", "transfer": "transfer"}
 
@@ -38,7 +38,7 @@ def latency(frame: pl.DataFrame, *, height: int = 240) -> alt.LayerChart:
     drawn = frame.sort("region", "at").with_columns(
         alone=pl.col("p50_ms").is_not_null() & neighbours[0] & neighbours[1]
     )
-    axis = time_axis(over=over_buckets(frame["at"]))
+    axis = time_axis()  # empty buckets count, so it reaches over all that was asked for
     base = alt.Chart(drawn).encode(axis, region_colours(regions))
     tooltip = [
         alt.Tooltip("at:T", title="from", format="%d %b %H:%M:%S UTC"),
