@@ -27,7 +27,7 @@ from pipeline.store.engine import migrate, plain_dsn
 from pipeline.store.regions import create_region
 from pipeline.store.rollups import verify
 from pipeline.vocabulary import Outcome, Tick
-from tests.bench.target import serving
+from tests.bench._target import serving
 from tests.harness import Fleet, add_sites, audit, count, eventually, now, rows_of, writing
 from workers import embedded, streams
 from workers.embedded import Servers
