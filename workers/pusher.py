@@ -246,13 +246,15 @@ class Pusher:
             self._send(step(slots, self._regions, now=now, epoch=self._epoch or 0, kind=Kind.MANUAL))
 
     def _send(self, push: Push) -> None:
+        # A removed region's streams may be gone for good; whatever was still due there has nowhere to go.
+        expected = {key for region in self._living() for key in (streams.checks(region.key), streams.ticks(region.key))}
         for key, entries in push.entries.items():
             try:
                 sent = streams.push(self._client, key, entries)
             except ResponseError as error:  # full, or not a stream: that region's trouble, not everybody's
                 log.error("a stream refuses", extra={"action": "push_refused", "key": key, "error": str(error)})  # noqa: TRY400
                 continue
-            if sent < len(entries):
+            if sent < len(entries) and key in expected:
                 raise ConnectionError(f"{key} vanished")  # made again by the next beat, which then repeats this one
         if push.missed:
             log.warning("slots were missed", extra={"action": "slots_missed", "slots": push.missed})

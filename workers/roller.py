@@ -22,6 +22,7 @@ from pipeline.store.rollups import roll
 from pipeline.store.session import session
 from pipeline.store.ticks import ensure_partitions
 from workers.beating import beat_until
+from workers.killpoints import reached
 from workers.lifecycle import Stop
 
 log = logging.getLogger("roller")
@@ -48,16 +49,9 @@ def horizon(now: datetime, open_rolled_at: datetime | None, took: timedelta = OP
 class Roller:
     """The loop's memory: a connection, when open hours were last rebuilt, which steps fail."""
 
-    def __init__(
-        self,
-        dsn: str,
-        *,
-        clock: Callable[[], datetime],
-        kill_point: Callable[[str], None] = lambda _name: None,
-    ) -> None:
+    def __init__(self, dsn: str, *, clock: Callable[[], datetime]) -> None:
         self._dsn = dsn
         self._clock = clock
-        self._kill_point = kill_point
         self._name = f"roller-{socket.gethostname()}-{os.getpid()}"
         self._started_at = clock()
         self._open_rolled_at: datetime | None = None
@@ -86,7 +80,7 @@ class Roller:
             while True:
                 with connection.transaction():
                     rolled = roll(connection, before=before, after=after)
-                    self._kill_point("before commit")
+                    reached("roller: before commit")
                 hours, days, after = hours + rolled.hours, days + rolled.days, rolled.last
                 if after is None:
                     break

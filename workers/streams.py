@@ -143,7 +143,8 @@ def claim(
     client: Redis, key: str, group: str, consumer: str, *, idle_ms: int, count: int, start: str = "0"
 ) -> list[Entry]:
     """Take over entries that were delivered longer ago than `idle_ms` and are still not done, one's own included."""
-    return claimed(client.xautoclaim(key, group, consumer, min_idle_time=idle_ms, start_id=start, count=count))
+    reply = client.xautoclaim(key, group, consumer, min_idle_time=idle_ms, start_id=start, count=count)
+    return [Entry(entry_id, fields) for entry_id, fields in reply[1] if fields]
 
 
 def own_pending(client: Redis, key: str, group: str, consumer: str, count: int) -> list[Entry]:
@@ -231,11 +232,6 @@ def entries_of(reply: Any) -> list[Entry]:
     if not reply:
         return []
     return [Entry(entry_id, fields or {}) for entries in reply.values() for entry_id, fields in entries]
-
-
-def claimed(reply: Any) -> list[Entry]:
-    """The entries in a reply of XAUTOCLAIM."""
-    return [Entry(entry_id, fields) for entry_id, fields in reply[1] if fields]
 
 
 def _age_s(entry_id: bytes | str | None) -> float:

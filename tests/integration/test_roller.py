@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from random import Random
 
 import msgspec
@@ -184,17 +184,18 @@ def test_a_second_roller_waits_for_the_first_one_s_day(connection: psycopg.Conne
 
 
 KILLED = """
-import os, signal, sys
+import sys
 from datetime import UTC, datetime
 from workers.roller import Roller
-Roller(sys.argv[1], clock=lambda: datetime.now(UTC), kill_point=lambda _: os.kill(os.getpid(), signal.SIGKILL)).roll()
+Roller(sys.argv[1], clock=lambda: datetime.now(UTC)).roll()
 """
 
 
 def test_a_roller_killed_in_mid_transaction_loses_nothing(connection: psycopg.Connection, dsn: str) -> None:
     store(connection, some_slots(Random(5), START, hours=5, count=60))
     before = marks(connection)
-    killed = subprocess.run([sys.executable, "-c", KILLED, dsn], check=False, timeout=60, cwd=Path.cwd())
+    environment = {**os.environ, "BETTERSTACK_KILL_AT": "roller: before commit"}
+    killed = subprocess.run([sys.executable, "-c", KILLED, dsn], check=False, timeout=60, env=environment)
     assert killed.returncode == -signal.SIGKILL
     assert marks(connection) == before
     assert connection.execute("select count(*) from rollups_hour").fetchone() == (0,)
