@@ -59,6 +59,7 @@ notebooks: $(VENV)/.dev  ## execute the notebooks against the running workbench
 lock: $(VENV)/.uv  ## resolve the versions anew
 	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml -o requirements.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@echo 'uv_build>=0.13,<0.14' | $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o deploy/build.lock
 
 clean:  ## remove what was built; data stays
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
