@@ -85,6 +85,9 @@ class ExpectIn(BaseModel):
         return [str(entry) if isinstance(entry, int) else entry for entry in entries]
 
 
+MOST_PROBERS = 32  # processes on the supervisor's machine; more belong on another
+
+
 class RegionIn(BaseModel):
     """A vantage point."""
 
@@ -96,6 +99,8 @@ class RegionIn(BaseModel):
     source_address: Text | None = Field(None, description="local address that probes leave from")
     proxy: Text | None = Field(None, description="http://host:port that probes go through")
     resolvers: list[Text] = Field([], description="DNS servers as ip or ip:port; the system's when empty")
+    min_probers: int = Field(1, ge=1, le=MOST_PROBERS, description="prober processes it has at least, when managed")
+    max_probers: int = Field(4, ge=1, le=MOST_PROBERS, description="and at most, under load")
 
     @field_validator("source_address")
     @classmethod
@@ -124,6 +129,15 @@ class RegionIn(BaseModel):
     @model_validator(mode="after")
     def _has_a_name(self) -> RegionIn:
         self.name = self.name or self.key
+        return self
+
+    @model_validator(mode="after")
+    def _has_room(self) -> RegionIn:
+        if self.max_probers < self.min_probers:
+            raise ValueError(
+                f"max_probers ({self.max_probers}) is below min_probers ({self.min_probers}): raise the one or lower "
+                "the other"
+            )
         return self
 
 

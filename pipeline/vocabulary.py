@@ -121,7 +121,10 @@ class Spec(Struct, frozen=True, array_like=True):
 
 
 class Check(Struct, frozen=True, array_like=True):
-    """A slot sent out: (site, region, scheduled_at) with its whole spec and the attempt it is."""
+    """A slot sent out: (site, region, scheduled_at) with its whole spec and the attempt it is.
+
+    `sealed` is the generation of the region's key that the spec's header values are sealed with; 0: they are plain.
+    """
 
     site_id: int
     region_id: int
@@ -134,6 +137,7 @@ class Check(Struct, frozen=True, array_like=True):
     not_before: datetime | None = None
     epoch: int = 0
     kind: Kind = Kind.SCHEDULED
+    sealed: int = 0
 
     @property
     def starts_at(self) -> datetime:
@@ -231,7 +235,10 @@ class Revision(Struct, frozen=True):
 
 
 class Region(Struct, frozen=True):
-    """A vantage point. `managed` ones get their probers from our supervisor."""
+    """A vantage point. `managed` ones get their probers from our supervisor, between `min_probers` and `max_probers`.
+
+    `access` is the generation of the credentials that probers elsewhere use; a new one makes the old ones useless.
+    """
 
     id: int
     key: str
@@ -240,6 +247,9 @@ class Region(Struct, frozen=True):
     network: Network = Network()
     deleted_at: datetime | None = None
     created_at: datetime | None = None
+    min_probers: int = 1
+    max_probers: int = 4
+    access: int = 1
 
 
 class Site(Struct, frozen=True):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from workers.lifecycle import Stop
+from workers.lifecycle import ALIVE_EVERY_S, Stop, stay_alive
 
 log = logging.getLogger("beats")
 
@@ -19,7 +19,7 @@ STEP_S = 5.0  # the wall clock moved by more than this against the monotonic one
 def beat_until(stop: Stop, beats: Mapping[Callable[[], object], float]) -> None:
     """Call each function at once and then every so many seconds; returns when the last call has ended."""
     scheduler = BackgroundScheduler(timezone=UTC)
-    for beat, seconds in beats.items():
+    for beat, seconds in {**beats, stay_alive: ALIVE_EVERY_S}.items():
         scheduler.add_job(
             beat,
             "interval",

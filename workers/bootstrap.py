@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
+from pipeline.errors import UnavailableError
 from pipeline.settings import Settings
-from pipeline.vocabulary import Region
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 
-def prepare(settings: Settings) -> bool:
+def _silent(_line: str) -> None:
+    pass
+
+
+def prepare(settings: Settings, say: Callable[[str], None] = _silent) -> bool:
     """Bring the tables to this version and, in a new database, add the default regions. True where anything changed.
 
-    Errors: UnavailableError.
+    Of embedded servers a backup is made before, which `say` is told of. Errors: UnavailableError.
     """
     from pipeline.store.engine import engine, migrate
     from pipeline.store.regions import seed_regions
 
-    changed = migrate(settings.database)
+    changed = _migrate_ours(settings, say) if settings.embedded else migrate(settings.database)
     store = engine(settings.database, name="bootstrap")
     try:
         with store.begin() as connection:
@@ -31,17 +32,22 @@ def prepare(settings: Settings) -> bool:
     return changed
 
 
-def region_reader(settings: Settings) -> Callable[[], Sequence[Region]]:
-    """A callable that reads the regions, over a connection that it keeps; the first call opens it."""
-    opened: list[Engine] = []
+def _migrate_ours(settings: Settings, say: Callable[[str], None]) -> bool:
+    """Migrate the data dir's database, after a backup where there is something to lose; and note that it is ours."""
+    from pipeline.store.engine import MigrationError, head, migrate
+    from workers.embedded import backup, version
 
-    def read() -> Sequence[Region]:
-        from pipeline.store.engine import engine
-        from pipeline.store.regions import list_regions
+    made: list[backup.Backup] = []
 
-        if not opened:
-            opened.append(engine(settings.database, read_only=True, name="supervisor"))
-        with opened[0].connect() as connection:
-            return list_regions(connection)
+    def keep(found: str) -> None:
+        began = time.monotonic()
+        dump = backup.make(settings.data_dir, settings.database, found, into=head(), now=datetime.now(UTC))
+        made.append(dump)
+        say(f"Backup of version {found} {time.monotonic() - began:.1f} s: {dump.path} ({dump.size_mb:.1f} MB)")
 
-    return read
+    try:
+        changed = migrate(settings.database, before=keep)
+    except MigrationError as error:
+        raise UnavailableError(" ".join([str(error), *(backup.advice(each.path) for each in made)])) from error
+    version.note(settings.data_dir, head())
+    return changed

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from pipeline.settings import Settings
 
+# Who needs one server only: a secret that a process never gets is one that it cannot lose.
+ENOUGH = {"prober": "redis_url", **dict.fromkeys(("app", "roller", "migrate", "cli"), "database_url")}
+
 
 def main() -> None:
     from pipeline.errors import WorkbenchError
@@ -22,7 +25,7 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 50)  # importing makes objects that stay: looking for garbage meanwhile costs a tenth
     try:
         match sys.argv[1:]:
-            case [("pusher" | "recorder" | "roller" | "app") as role]:
+            case [("pusher" | "recorder" | "roller" | "supervisor" | "app") as role]:
                 run_role(role)
             case ["prober", "--region", region]:
                 run_role("prober", region)
@@ -34,22 +37,27 @@ def main() -> None:
 
 def run_role(role: str, region: str | None = None) -> None:
     """Run one role in this process, until a signal."""
-    from workers.lifecycle import Stop, configure_logging, die_with_parent
+    from pipeline import product
+    from workers.lifecycle import ALIVE, Stop, configure_logging, die_with_parent, exit_on_signals, lifetime
 
-    settings = read_settings()
+    settings = read_settings(role)
     name = f"{role} {region}" if region else role
-    configure_logging(name, json=settings.log_format == "json", level=settings.log_level)
+    json = settings.log_format == "json"
+    configure_logging(name, json=json, level=settings.log_level)
+    ALIVE.path = settings.alive_file
     die_with_parent()
-    if role == "app":
-        _serve(settings)
-    elif role == "prober":
-        import_module("workers.prober").run(settings, region)
-    else:
-        import_module(f"workers.{role}").run(settings, Stop.on_signals())
+    with lifetime(product.version(), json=json):
+        if role == "app":
+            exit_on_signals()
+            _serve(settings)
+        elif role == "prober":
+            import_module("workers.prober").run(settings, region)
+        else:
+            import_module(f"workers.{role}").run(settings, Stop.on_signals())
 
 
-def read_settings() -> Settings:
-    """What the environment says. Errors: WorkbenchError, by variable."""
+def read_settings(role: str | None = None) -> Settings:
+    """What the environment says. Some need one of the two servers only. Errors: WorkbenchError, by variable."""
     from pydantic import ValidationError
 
     from pipeline.errors import WorkbenchError
@@ -60,7 +68,12 @@ def read_settings() -> Settings:
     except ValidationError as error:
         problems = [f"BETTERSTACK_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
         raise WorkbenchError("; ".join(problems)) from None
-    if (settings.database_url is None) != (settings.redis_url is None):
+    # The public address counts, too: `join-command` tells of the authority, whatever we use ourselves.
+    sealed = any((url or "").startswith("rediss") for url in (settings.redis_url, settings.public_redis_url))
+    if settings.redis_ca is not None and not sealed:
+        raise WorkbenchError("BETTERSTACK_REDIS_CA is set, and BETTERSTACK_REDIS_URL is no rediss:// that uses it.")
+    alone = role in ENOUGH and getattr(settings, ENOUGH[role]) is not None
+    if not alone and (settings.database_url is None) != (settings.redis_url is None):
         named, missing = ("DATABASE", "REDIS") if settings.redis_url is None else ("REDIS", "DATABASE")
         raise WorkbenchError(
             f"BETTERSTACK_{named}_URL is set, BETTERSTACK_{missing}_URL is not. Set both to use servers of your own, "
@@ -73,7 +86,7 @@ def command_line() -> Typer:
     """Everything that is not a role alone. A new command is a module in `workers/commands` and a name here."""
     import typer
 
-    from workers.commands import apply, check, env, export, regions, roles, sites, up
+    from workers.commands import apply, check, env, export, migrate, regions, restore, roles, sites, up
 
     app = typer.Typer(
         help="Uptime monitoring for people who think in data.",
@@ -81,8 +94,9 @@ def command_line() -> Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (up, apply, sites, regions, export, env, roles):
+    for module in (up, apply, sites, regions, export, env, migrate, restore, roles):
         app.add_typer(module.app)
+    app.add_typer(regions.app, name="region", hidden=True)  # `region join-command eu` reads better of one
     app.command()(check.check)
     return app
 
@@ -92,6 +106,15 @@ def _serve(settings: Settings) -> None:
 
     import uvicorn
 
+    from workers.commands.up import refuse_exposed
+    from workers.lifecycle import stay_alive
+
+    async def turning() -> None:
+        stay_alive()
+
+    # In a container everything but loopback is the outside, and what is published decides who reaches it.
+    way_out = "name what it is called where its port is published: BETTERSTACK_ALLOWED_HOSTS=localhost"
+    refuse_exposed(settings.host, insecure=bool(settings.allowed_hosts), way_out=way_out)
     config = uvicorn.Config(
         "app.asgi:app",  # a name, since workers may not import the app
         host=settings.host,
@@ -99,6 +122,8 @@ def _serve(settings: Settings) -> None:
         workers=1,  # Streamlit's sessions live in one process
         log_config=None,  # ours is configured already
         timeout_graceful_shutdown=1,  # open pages would hold it for ever
+        callback_notify=turning,
+        timeout_notify=1,
     )
     config.load()
     # Only now: with the app comes Streamlit, which takes uvicorn's loggers over, at a level of its own.

@@ -5,11 +5,11 @@ Reading blocks, so it has a connection of its own; everything else shares a seco
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
-from redis.asyncio import Redis
 
 from pipeline.vocabulary import Check, Tick
 from workers import streams
@@ -18,6 +18,7 @@ from workers.wire import pack
 
 BLOCK_MS = 1000  # well below the socket's time-out
 CLAIM_AT_ONCE = 500
+GIVEN_AT_ONCE = 500
 # Longer than any check is rightly held: 300 s of spacing and 120 s of time-out, twice.
 ABANDONED_MS = 840_000
 ORPHANED_MS = 1_000  # whoever claims resets it, so that a second one does not claim the same at once
@@ -46,8 +47,7 @@ class Courier:
         self.region = region
         self.consumer = consumer
         self._checks, self._ticks = streams.checks(region), streams.ticks(region)
-        self._reading: Redis = Redis.from_url(url, **streams.options(), max_connections=1)
-        self._writing: Redis = Redis.from_url(url, **streams.options())
+        self._reading, self._writing = streams.connect_to_region(url, region)
 
     async def close(self) -> None:
         await self._reading.aclose()
@@ -76,6 +76,16 @@ class Courier:
         pipeline.xdel(self._checks, *ids)
         replies = await pipeline.execute()
         return [item for item, reply in zip(done, replies, strict=False) if reply is None]
+
+    async def give_back(self, unstarted: Mapping[bytes, Check]) -> None:
+        """Put checks back as new ones, so that another prober takes them now rather than when our lease has ended."""
+        for ids in batched(unstarted, GIVEN_AT_ONCE):
+            pipeline = self._writing.pipeline(transaction=True)
+            for entry_id in ids:
+                pipeline.xadd(self._checks, pack(unstarted[entry_id]), nomkstream=True)  # type: ignore[arg-type] # see hand_over
+            pipeline.xack(self._checks, streams.PROBERS, *ids)
+            pipeline.xdel(self._checks, *ids)
+            await pipeline.execute()
 
     async def bury(self, entry: Entry, reason: str, tick: Tick | None) -> None:
         """Move a poison entry to the dead letters; its slot, where it can be read, becomes unknown."""
@@ -132,3 +142,9 @@ class Courier:
         reply: Any = await self._writing.xclaim(self._checks, streams.PROBERS, self.consumer, idle_ms, wanted)
         entries = (Entry(entry_id, fields) for entry_id, fields in reply if fields)
         return [Claimed(entry, deliveries[entry.id] + 1) for entry in entries]
+
+
+def batched(ids: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    rest = iter(ids)
+    while batch := list(islice(rest, size)):
+        yield batch

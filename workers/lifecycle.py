@@ -1,6 +1,6 @@
 """What every role needs at its edges: a log, a way to be told to stop, and an end when its supervisor ends.
 
-Standard library only, so that a prober pays nothing for it.
+Standard library only and two light modules of ours, so that a prober pays nothing for it.
 """
 
 from __future__ import annotations
@@ -9,17 +9,25 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from json import dumps
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Self
 
+from pipeline.errors import WorkbenchError
 from workers.launch import set_parent_death_signal
 
+log = logging.getLogger("lifecycle")
+
 SUPERVISOR_PID = "BETTERSTACK_SUPERVISOR_PID"
+ALIVE_EVERY_S = 2.0
 ORPHAN_GRACE_S = 5.0  # an orphan may drain for this long; its servers are going down at the same time
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -81,6 +89,40 @@ def stop_event() -> asyncio.Event:
     return event
 
 
+class AliveFile:
+    """A file that a role touches while its loop turns, so that a container's health check needs no Python.
+
+    It says that the loop turns, not that Postgres or Redis answer: a restart of ours would not cure them.
+    """
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+        self._touched = 0.0
+
+    def touch(self) -> None:
+        if self.path is None or time.monotonic() - self._touched < ALIVE_EVERY_S:
+            return
+        self._touched = time.monotonic()
+        try:
+            self.path.touch()
+        except OSError as error:
+            log.warning("cannot touch the alive file", extra={"action": "alive_file_refused", "error": str(error)})
+
+
+ALIVE = AliveFile()
+stay_alive = ALIVE.touch
+
+
+def exit_on_signals() -> None:
+    """End as told on SIGTERM and SIGINT: for a role whose server drains by itself and then passes the signal on."""
+
+    def leave(_signum: int, _frame: FrameType | None) -> None:
+        sys.exit(0)
+
+    for signum in _STOP_SIGNALS:
+        signal.signal(signum, leave)
+
+
 def die_with_parent() -> None:
     """End when the supervisor that started us ends, even by kill -9; do nothing for a role started by hand.
 
@@ -110,6 +152,31 @@ def configure_logging(role: str, *, json: bool, level: str) -> None:
     logging.captureWarnings(capture=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@contextmanager
+def lifetime(version: str, *, json: bool) -> Iterator[None]:
+    """Log that a role begins and that it ends. For machines, what nobody caught becomes a line as well."""
+    if json:
+        threading.excepthook = _log_thread_death
+    log.info("role started", extra={"action": "role_started", "version": version})
+    try:
+        yield
+    except SystemExit as end:
+        if end.code not in (0, None):
+            raise
+    except Exception as error:
+        if not json:
+            raise
+        expected = isinstance(error, WorkbenchError)  # then its message says all
+        log.critical(str(error) or repr(error), exc_info=not expected, extra={"action": "role_failed"})
+        sys.exit(1)
+    log.info("role stopped", extra={"action": "role_stopped", "version": version})
+
+
+def _log_thread_death(death: threading.ExceptHookArgs) -> None:
+    trace = (death.exc_type, death.exc_value or death.exc_type(), death.exc_traceback)
+    log.critical("a thread broke", exc_info=trace, extra={"action": "thread_broke"})
 
 
 class ConsoleFormatter(logging.Formatter):

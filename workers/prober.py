@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import uvloop
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from pipeline.settings import Settings
 from pipeline.vocabulary import Check, Outcome, Probe, Tick, cleaned
@@ -29,10 +29,12 @@ from workers import streams
 from workers.attempts import confirmation_of, is_late, tick_of, unprobed
 from workers.courier import Claimed, Courier, Done
 from workers.killpoints import reached
-from workers.lifecycle import stop_event
+from workers.lifecycle import stay_alive, stop_event
+from workers.pace import Pace
 from workers.probes import PROBES, ProbeFunction
 from workers.probes.network import DIALER
 from workers.probes.secure import tls_context
+from workers.sealing import Opener, SealedError
 from workers.stalls import Stalls
 from workers.streams import Entry
 from workers.wire import UnreadableError, unpack_check
@@ -59,21 +61,25 @@ class Prober:
         *,
         in_flight: int,
         clock: Callable[[], datetime],
+        opener: Opener,
         probes: dict[str, ProbeFunction] = PROBES,
     ) -> None:
         self._courier = courier
         self._clock = clock
         self._probes = probes
+        self._opener = opener
+        self._in_flight = in_flight
         self._slots = asyncio.Semaphore(in_flight)
+        self._pace = Pace(in_flight)
         self._held: dict[bytes, asyncio.Task[None]] = {}
+        self._unstarted: dict[bytes, Check] = {}
         self._room = asyncio.Event()
         self._finished: deque[Done] = deque()
         self._news = asyncio.Event()
         self._stalls = Stalls()
-        self._lateness_ms: deque[float] = deque(maxlen=2_000)
+        self._refused = False
         self._sleeping = 0
         self._probing = 0
-        self._probed = 0
         self._started_at = clock()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -86,9 +92,7 @@ class Prober:
         ended, _ = await asyncio.wait([stopping, reading, *background], return_when=asyncio.FIRST_COMPLETED)
         reading.cancel()
         await self._drain()
-        for task in (stopping, *background):
-            task.cancel()
-        await asyncio.gather(stopping, reading, *background, return_exceptions=True)
+        await _end(stopping, reading, *background)
         try:
             await self._courier.leave()
         except RedisError:
@@ -97,10 +101,14 @@ class Prober:
             task.result()  # a loop of ours broke: end with it, and be started anew, rather than hold what we never do
 
     async def _drain(self) -> None:
-        """Let probes end and their ticks go out; what only waits for its time stays pending, for others to claim."""
-        for task in list(self._held.values()):
-            if task.get_name() == "waiting":
-                task.cancel()
+        """Give back what only waits for its time, so that others take it at once; let the rest end and hand it over."""
+        waiting = dict(self._unstarted)
+        for entry_id in waiting:
+            self._held[entry_id].cancel()
+        try:
+            await self._courier.give_back(waiting)
+        except RedisError:
+            log.warning("could not give back", extra={"action": "left_unheard"})  # pending, for others to claim
         deadline = time.monotonic() + DRAIN_S
         while (self._probing or self._finished) and time.monotonic() < deadline:  # noqa: ASYNC110 - two conditions
             await asyncio.sleep(0.02)
@@ -108,7 +116,7 @@ class Prober:
     async def _take_forever(self) -> None:
         pause = 0.0
         while True:
-            room = min(HELD_LIMIT + self._sleeping, SLEEPING_LIMIT) - len(self._held)
+            room = min(self._pace.room(HELD_LIMIT) + self._sleeping, SLEEPING_LIMIT) - len(self._held)
             if room <= 0:
                 self._room.clear()
                 await self._room.wait()
@@ -125,10 +133,15 @@ class Prober:
     async def _recover(self, error: RedisError, pause: float) -> float:
         """A region's group comes back with the pusher's next beat; a server when it likes."""
         lost = isinstance(error, ResponseError) and streams.is_lost(error)
-        if not pause and not lost:
+        refused = isinstance(error, AuthenticationError | NoPermissionError)
+        if refused and not self._refused:
+            todo = f"Redis refuses our credentials: run `betterstack region join-command {self._courier.region}` anew"
+            log.error(todo, extra={"action": "access_refused", "error": str(error)})
+        elif not pause and not lost and not refused:
             log.warning("cannot take checks", extra={"action": "redis_away", "error": str(error)})
         elif pause == 0.4:
             log.info("the region has no stream yet", extra={"action": "group_lost"})
+        self._refused = refused
         pause = min(1.0, pause * 2 or 0.1)
         await asyncio.sleep(pause)
         return pause
@@ -148,8 +161,8 @@ class Prober:
                 entry, detail, unprobed(check, Outcome.POISON, detail=detail, prober=self._courier.consumer)
             )
             return
-        task = asyncio.create_task(self._see_through(entry.id, check), name="waiting")
-        self._held[entry.id] = task
+        self._unstarted[entry.id] = check
+        self._held[entry.id] = asyncio.create_task(self._see_through(entry.id, check))
 
     async def _bury(self, entry: Entry, reason: str, tick: Tick | None) -> None:
         log.error("entry buried", extra={"action": "entry_buried", "entry": entry.id.decode(), "reason": reason})
@@ -161,7 +174,7 @@ class Prober:
     async def _see_through(self, entry_id: bytes, check: Check) -> None:
         """From taking an entry to its tick."""
         try:
-            tick = await self._attempt(check)
+            tick = await self._attempt(entry_id, check)
         except asyncio.CancelledError:
             self._release(entry_id)
             raise
@@ -173,7 +186,7 @@ class Prober:
         self._finished.append(Done(entry_id, cleaned(tick), confirmation))
         self._news.set()
 
-    async def _attempt(self, check: Check) -> Tick:
+    async def _attempt(self, entry_id: bytes, check: Check) -> Tick:
         wait_s = (check.starts_at - self._clock()).total_seconds()
         if wait_s > SOON_S:  # a confirmation with a long spacing: held, but in nobody's way
             self._sleeping += 1
@@ -185,22 +198,22 @@ class Prober:
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         async with self._slots:
-            started_at = self._clock()
+            began, started_at = time.monotonic(), self._clock()
+            self._unstarted.pop(entry_id, None)
+            late_ms = (started_at - check.starts_at).total_seconds() * 1000
             if is_late(check, started_at):
-                detail = f"taken {(started_at - check.starts_at).total_seconds():.1f} s after its time"
+                self._pace.gave_up(began, late_ms)
+                detail = f"taken {late_ms / 1000:.1f} s after its time"
                 return unprobed(check, Outcome.LATE, detail=detail, prober=self._courier.consumer)
-            self._lateness_ms.append((started_at - check.starts_at).total_seconds() * 1000)
-            task = asyncio.current_task()
-            assert task is not None
-            task.set_name("probing")
+            self._pace.started(began, late_ms)
             self._probing += 1
-            self._probed += 1
             mark = self._stalls.mark()
             reached("prober: before probe")
             try:
                 probe = await self._probe(check)
             finally:
                 self._probing -= 1
+                self._pace.ended(time.monotonic() - began)
             return tick_of(
                 check,
                 probe,
@@ -213,7 +226,10 @@ class Prober:
         """Whatever goes wrong in our own code says nothing about the site."""
         scheme = check.spec.url.partition(":")[0].lower()
         try:
-            return await self._probes[scheme](check.spec, check.network)
+            return await self._probes[scheme](self._opener.spec(check), check.network)
+        except SealedError as error:
+            log.error("sealed", extra={"action": "check_sealed", "site_id": check.site_id, "reason": str(error)})  # noqa: TRY400
+            return Probe(Outcome.BLOCKED, detail=str(error))
         except Exception as error:
             log.exception("probe failed", extra={"action": "probe_failed", "site_id": check.site_id})
             return Probe(Outcome.POISON, detail=f"our probe failed: {type(error).__name__}")
@@ -221,6 +237,7 @@ class Prober:
     async def _deliver_forever(self) -> None:
         """Hand finished entries over; a batch that Redis did not confirm is kept and tried again."""
         homeless_since: float | None = None
+        failing = False
         while True:
             await self._news.wait()
             self._news.clear()
@@ -232,9 +249,12 @@ class Prober:
                     homeless = await self._courier.hand_over(batch)
                 except RedisError as error:
                     self._finished.extendleft(reversed(batch))
-                    log.warning("cannot hand over", extra={"action": "redis_away", "error": str(error)})
+                    if not failing:  # once: whoever was cut off tries for as long as it runs
+                        log.warning("cannot hand over", extra={"action": "redis_away", "error": str(error)})
+                    failing = True
                     await asyncio.sleep(0.5)
                     continue
+                failing = False
                 homeless_since = (homeless_since or time.monotonic()) if homeless else None
                 self._settle(batch, homeless, homeless_since)
                 if homeless:
@@ -251,11 +271,13 @@ class Prober:
 
     def _release(self, entry_id: bytes) -> None:
         self._held.pop(entry_id, None)
+        self._unstarted.pop(entry_id, None)
         self._room.set()
 
     async def _beat_forever(self) -> None:
         while True:
             try:
+                stay_alive()
                 await self._courier.renew(self.about())
                 await self._take_over(await self._courier.claim(self._held.keys()))
             except RedisError as error:
@@ -270,19 +292,35 @@ class Prober:
 
     def about(self) -> dict[str, Any]:
         """How we are: counts, milliseconds and megabytes, each named with its unit."""
-        late = sorted(self._lateness_ms)
+        late = self._pace.lateness(time.monotonic())
         return {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "started_at": self._started_at.isoformat(),
             "held": len(self._held),
             "in_flight": self._probing,
-            "probed": self._probed,
-            "lateness_p50_ms": round(late[len(late) // 2], 2) if late else None,
-            "lateness_p99_ms": round(late[len(late) * 99 // 100], 2) if late else None,
+            "in_flight_limit": self._in_flight,
+            "probed": self._pace.probed,
+            "busy_s": round(self._pace.busy_s, 3),
+            "probe_s": self._pace.probe_s,
+            "late": self._pace.late,
+            "lateness_p50_ms": late.p50_ms,
+            "lateness_p95_ms": late.p95_ms,
+            "lateness_p99_ms": late.p99_ms,
             "stall_ms": round(self._stalls.recent_ms(), 2),
             "rss_mb": rss_mb(),
+            "proof": self._opener.proof(self._courier.consumer),
         }
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel until it holds: `wait_for` of Python 3.11, which redis-py awaits, may lose a cancellation to a result."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.5)
+    await asyncio.gather(*tasks, return_exceptions=True)  # whatever they ended with has been looked at
 
 
 def rss_mb() -> float:
@@ -296,8 +334,9 @@ def rss_mb() -> float:
 
 async def _main(settings: Settings, region: str) -> None:
     consumer = f"{region}-{uuid.uuid4().hex[:6]}"
+    opener = Opener(region, settings)
     courier = Courier(settings.redis, region, consumer)
-    prober = Prober(courier, in_flight=settings.prober_in_flight, clock=lambda: datetime.now(UTC))
+    prober = Prober(courier, in_flight=settings.prober_in_flight, clock=lambda: datetime.now(UTC), opener=opener)
     log.info("probing", extra={"action": "prober_started", "region": region, "consumer": consumer})
     try:
         await prober.run(stop_event())
@@ -308,6 +347,8 @@ async def _main(settings: Settings, region: str) -> None:
 
 def run(settings: Settings, region: str) -> None:
     """Probe for a region until a signal."""
+    if settings.private_targets is not None:
+        DIALER.obey(guard.allowed(settings.targets))
     tls_context()  # 40 ms that no check should wait for
     gc.freeze()  # what start-up made stays; collections then look at the living only
     uvloop.run(_main(settings, region))

@@ -14,10 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeAlias
 
-from pipeline.vocabulary import Region
-from workers.lifecycle import SUPERVISOR_PID, Stop
+from pipeline.settings import Settings
+from workers.lifecycle import SUPERVISOR_PID, Stop, stay_alive
+from workers.scaling import Scaler, Served
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +32,17 @@ REGIONS_EVERY_S = 1.0
 
 Command: TypeAlias = tuple[str, ...]  # the arguments after `betterstack`
 
-ROLES = ("pusher", "recorder", "roller", "app")
+ROLES = ("app", "pusher", "recorder", "roller")
 # Who asks stops before who answers. With their seconds, 6.5 in sum: the servers want some of the ten as well.
 STOP_ORDER = ((("app",), 1.0), (("pusher",), 1.0), (("prober",), 2.5), (("recorder", "roller"), 2.0))
 
 
-def desired(regions: Sequence[Region]) -> dict[str, Command]:
+def desired(served: Sequence[Served], roles: Sequence[str] = ROLES) -> dict[str, Command]:
     """Which processes should run, by name."""
-    served = [region for region in regions if region.managed and region.deleted_at is None]
-    roles: dict[str, Command] = {role: (role,) for role in ROLES}
-    return roles | {f"prober {region.key}": ("prober", "--region", region.key) for region in served}
+    wanted: dict[str, Command] = {role: (role,) for role in roles}
+    for key, probers in served:
+        wanted |= {f"prober {key} {number}": ("prober", "--region", key) for number in range(1, probers + 1)}
+    return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +105,13 @@ def stop_order(names: Sequence[str]) -> list[tuple[list[str], float]]:
 
 
 class RegionWatch:
-    """Reads the regions once a second in a thread of its own, so that a hanging database delays no restart."""
+    """Looks once a second what to serve, in a thread of its own, so that a hanging database delays no restart."""
 
-    def __init__(self, read: Callable[[], Sequence[Region]]) -> None:
-        self._read = read
+    def __init__(self, look: Callable[[], Sequence[Served]]) -> None:
+        self._look = look
         self._stopped = Stop()
         self._thread = threading.Thread(target=self._run, name="region watch", daemon=True)
-        self.latest: Sequence[Region] = ()
+        self.latest: Sequence[Served] = ()
 
     def start(self) -> None:
         self._thread.start()
@@ -120,7 +123,7 @@ class RegionWatch:
         failing = False
         while not self._stopped:
             try:
-                self.latest = self._read()
+                self.latest = self._look()
                 failing = False
             except Exception as error:  # noqa: BLE001 (whatever it was, the last known regions are better than none)
                 # Said once, not every second; a trace through the pool adds nothing.
@@ -135,11 +138,13 @@ class RegionWatch:
 class Supervisor:
     """Runs the roles with `environment` until told to stop. Call `run` in the main thread.
 
-    `revive` starts again what has died of the embedded servers, and names it; `say` is told of each first start.
+    `look` says which regions to serve by how many probers (see `workers.scaling`). `revive` starts again what has died
+    of the embedded servers, and names it; `say` is told of each first start.
     """
 
-    read_regions: Callable[[], Sequence[Region]]
+    look: Callable[[], Sequence[Served]]
     environment: Mapping[str, str]
+    roles: Sequence[str] = ROLES
     revive: Callable[[], Sequence[str]] = list
     say: Callable[[str], None] = lambda _line: None
     _children: dict[str, Child] = field(default_factory=dict, init=False)
@@ -147,13 +152,15 @@ class Supervisor:
 
     def run(self, stop: Stop, prepare: Callable[[], None]) -> None:
         """Start the app, which takes longest, then `prepare` what the others need, then keep all alive until told."""
-        watch = RegionWatch(self.read_regions)
+        watch = RegionWatch(self.look)
         try:
-            self._start(time.monotonic(), "app", desired([])["app"])
+            if "app" in self.roles:
+                self._start(time.monotonic(), "app", ("app",))
             prepare()
             watch.start()
             while not stop.wait(BEAT_S):
-                self._beat(time.monotonic(), desired(watch.latest))
+                stay_alive()
+                self._beat(time.monotonic(), desired(watch.latest, self.roles))
         finally:
             watch.stop()
             self._stop_all()
@@ -216,3 +223,14 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     """The whole group, so that nothing a role has started stays behind."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def run(settings: Settings, stop: Stop) -> None:
+    """Run the probers of managed regions until told to stop; the other roles are somebody else's."""
+    scaler = Scaler(settings.database, clock=utc_now)
+    environment = {name: value for name, value in os.environ.items() if name != "BETTERSTACK_ALIVE_FILE"}
+    Supervisor(scaler.look, environment, roles=()).run(stop, lambda: None)

@@ -71,6 +71,8 @@ class RegionOut(BaseModel):
     source_address: str | None
     proxy: str | None
     resolvers: list[str]
+    min_probers: int
+    max_probers: int
 
     @classmethod
     def of(cls, region: Region) -> RegionOut:

@@ -78,6 +78,16 @@ def change_region(
     return _watched_from(connection, before.id)
 
 
+def rotate_access(connection: Connection, key: str, *, now: datetime, actor: str) -> Region:
+    """Make what the region's probers elsewhere sign in with useless, in favour of a new one. Errors: NotFoundError."""
+    lock_edits(connection)
+    region = get_region(connection, key)
+    next_one = {"access": region.access + 1}
+    connection.execute(update(t.regions).where(t.regions.c.id == region.id).values(**next_one, updated_at=now))
+    record(connection, actor=actor, action="region_access_rotated", subject=key, now=now, **next_one)
+    return get_region(connection, key)
+
+
 def delete_region(connection: Connection, key: str, *, now: datetime, actor: str) -> None:
     """End the region: its slots, streams and prober go, its history stays. Errors: NotFoundError, InvalidInputError."""
     lock_edits(connection)
@@ -126,12 +136,16 @@ def region_fields(region: Region) -> dict[str, Any]:
         "source_address": region.network.source_address,
         "proxy": region.network.proxy,
         "resolvers": list(region.network.resolvers),
+        "min_probers": region.min_probers,
+        "max_probers": region.max_probers,
     }
 
 
 def _region(row: RowMapping) -> Region:
-    times = {name: row[name] for name in ("deleted_at", "created_at")}
-    return Region(row["id"], row["key"], row["name"], row["managed"], network_of(row), **times)
+    plain = ("deleted_at", "created_at", "min_probers", "max_probers", "access")
+    return Region(
+        row["id"], row["key"], row["name"], row["managed"], network_of(row), **{name: row[name] for name in plain}
+    )
 
 
 def _keys(connection: Connection) -> Sequence[str]:

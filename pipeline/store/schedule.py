@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,17 +15,22 @@ from pipeline.vocabulary import Network, Region, Revision, Spec
 PUSHER_LOCK = 0x70757368  # "push": whoever holds it leads
 
 _COLUMNS = "id, site_id, region_id, effective_at, active, interval_s, spec, network"
-# For each series the revision in force at a time, and all that take effect later.
-_IN_FORCE = f"""
-    with old as (
-        select distinct on (site_id, region_id) {_COLUMNS} from revisions
-        where effective_at <= %(at)s order by site_id, region_id, effective_at desc, id desc
-    )
-    select {_COLUMNS} from old where active
-    union all
-    select {_COLUMNS} from revisions where effective_at > %(at)s
-    order by id
-"""  # noqa: S608 - the columns are a constant of ours
+
+
+def _in_force(of: str) -> str:
+    """For each series the revision in force at a time, and all that take effect later."""
+    return f"""
+        with old as (
+            select distinct on (site_id, region_id) {_COLUMNS} from revisions
+            where {of} and effective_at <= %(at)s order by site_id, region_id, effective_at desc, id desc
+        )
+        select {_COLUMNS} from old where active
+        union all
+        select {_COLUMNS} from revisions where {of} and effective_at > %(at)s
+        order by id
+    """  # noqa: S608 - all of it is constants of ours
+
+
 _NEWER = f"select {_COLUMNS} from revisions where id > %(id)s order by id"  # noqa: S608
 _BETWEEN = f"select {_COLUMNS} from revisions where effective_at < %(until)s and site_id = any(%(sites)s) order by id"  # noqa: S608
 
@@ -74,7 +79,12 @@ def note_pushed(connection: psycopg.Connection, pushed_until: datetime, beat_at:
 
 def revisions_in_force(connection: psycopg.Connection, at: datetime) -> list[Revision]:
     """What a new leader has to know to go on from `at`."""
-    return _revisions(connection, _IN_FORCE, {"at": at})
+    return _revisions(connection, _in_force("true"), {"at": at})
+
+
+def revisions_there(connection: psycopg.Connection, region_id: int, at: datetime) -> list[Revision]:
+    """The same for one region."""
+    return _revisions(connection, _in_force("region_id = %(region)s"), {"at": at, "region": region_id})
 
 
 def revisions_after(connection: psycopg.Connection, revision_id: int) -> list[Revision]:
@@ -95,7 +105,10 @@ def newest_revision(connection: psycopg.Connection) -> int:
 
 def regions_known(connection: psycopg.Connection, *, since: datetime) -> list[Region]:
     """The living regions, and those that were removed since then."""
-    query = "select id, key, name, managed, deleted_at from regions where deleted_at is null or deleted_at > %s"
+    query = (
+        "select id, key, name, managed, deleted_at, min_probers, max_probers, access from regions"
+        " where deleted_at is null or deleted_at > %s"
+    )
     with connection.cursor(row_factory=dict_row) as cursor:
         return [Region(**row) for row in cursor.execute(query, [since]).fetchall()]
 
@@ -105,6 +118,25 @@ def take_manual(connection: psycopg.Connection, now: datetime) -> list[Manual]:
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(_TAKE, {"now": now}).fetchall()
     return [Manual(row["request"], row["requested_at"], _revision(row)) for row in rows]
+
+
+def leave_manual(connection: psycopg.Connection, requests: Collection[int]) -> None:
+    """Give back what was taken and could not be sent, for the next beat."""
+    connection.execute("update manual_checks set taken_at = null where id = any(%s)", [list(requests)])
+
+
+def arrears(connection: psycopg.Connection) -> dict[int, tuple[datetime, datetime]]:
+    """What regions are owed: [since, until) by the region's id."""
+    return {row[0]: (row[1], row[2]) for row in connection.execute("select region_id, since, until from arrears")}
+
+
+def note_arrears(connection: psycopg.Connection, spans: Mapping[int, tuple[datetime, datetime]]) -> None:
+    """Put these in the place of what was noted."""
+    connection.execute("delete from arrears")
+    for region_id, (since, until) in spans.items():
+        connection.execute(
+            "insert into arrears (region_id, since, until) values (%s, %s, %s)", [region_id, since, until]
+        )
 
 
 def _revisions(connection: psycopg.Connection, query: str, parameters: dict[str, Any]) -> list[Revision]:

@@ -72,6 +72,9 @@ regions = _table(
     _when("created_at"),
     _when("updated_at"),
     _when("deleted_at", optional=True),
+    _int("min_probers"),
+    _int("max_probers"),
+    Column("access", Integer, nullable=False, server_default="1"),
 )
 
 sites = _table(
@@ -230,6 +233,42 @@ backlogs = _table(
     _is("oldest_waiting_s", Double),
     _is("oldest_pending_s", Double),
     _int("ticks_waiting"),
+    _is("checks_added", BigInteger),
+)
+
+decisions = _table(
+    "decisions",
+    _identity(),
+    _int("region_id"),
+    _when("at"),
+    _int("before"),
+    _int("after"),
+    _is("reason", Text),
+    _is("figures", JSONB),
+)
+
+region_samples = _table(
+    "region_samples",
+    _int("region_id", primary_key=True),
+    _when("at", primary_key=True),
+    _int("probers"),
+    _int("in_flight"),
+    _is("probed", BigInteger),
+    _maybe("lateness_p50_ms", REAL),
+    _maybe("lateness_p95_ms", REAL),
+    _maybe("lateness_p99_ms", REAL),
+    _maybe("stall_ms", REAL),
+    _int("checks_waiting"),
+    _int("checks_pending"),
+    _is("oldest_waiting_s", REAL),
+    _int("ticks_waiting"),
+)
+
+arrears = _table(
+    "arrears",
+    _int("region_id", primary_key=True),
+    _when("since"),
+    _when("until"),
 )
 
 manual_checks = _table(

@@ -93,4 +93,4 @@ sys.argv = ["betterstack", "prober", "--region", "eu"]
 cli.main()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.stderr.strip() == "['workers.prober']"
+    assert done.stderr.splitlines()[-1] == "['workers.prober']"

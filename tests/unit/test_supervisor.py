@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.vocabulary import Region
 from workers.lifecycle import Stop
+from workers.scaling import Served
 from workers.supervisor import DRAIN_S, HEALTHY_S, ROLES, Action, Child, RegionWatch, desired, step, stop_order
 
-EU = Region(id=1, key="eu", name="Europe")
+EU = Served("eu", 1)
 WANTED = desired([EU])
 RUNNING = {name: Child(started_at=0.0) for name in WANTED}
 
 
-def test_it_wants_every_role_and_one_prober_for_each_region_that_is_ours() -> None:
-    regions = [
-        EU,
-        Region(id=2, key="us", name="America", managed=False),
-        Region(id=3, key="old", name="Gone", deleted_at=datetime(2026, 11, 1, tzinfo=UTC)),
-    ]
-    assert desired(regions) == {role: (role,) for role in ROLES} | {"prober eu": ("prober", "--region", "eu")}
+def test_it_wants_every_role_and_as_many_probers_as_a_region_was_given() -> None:
+    assert desired([EU, Served("us", 2)]) == {role: (role,) for role in ROLES} | {
+        "prober eu 1": ("prober", "--region", "eu"),
+        "prober us 1": ("prober", "--region", "us"),
+        "prober us 2": ("prober", "--region", "us"),
+    }
+    assert list(desired([EU], roles=())) == ["prober eu 1"]
+
+
+def test_it_lets_the_last_prober_go_when_a_region_needs_fewer() -> None:
+    running = RUNNING | {"prober eu 2": Child(started_at=0.0)}
+    assert step(1.0, WANTED, running) == [Action("tell", "prober eu 2")]
 
 
 def test_it_starts_what_is_missing_and_leaves_what_runs_alone() -> None:
@@ -31,25 +35,25 @@ def test_it_starts_what_is_missing_and_leaves_what_runs_alone() -> None:
 
 
 def test_it_starts_the_prober_of_a_new_region_only() -> None:
-    wanted = desired([EU, Region(id=4, key="asia", name="Asia")])
-    assert step(1.0, wanted, RUNNING) == [Action("start", "prober asia")]
+    wanted = desired([EU, Served("asia", 1)])
+    assert step(1.0, wanted, RUNNING) == [Action("start", "prober asia 1")]
 
 
 def test_it_tells_the_prober_of_a_deleted_region_once_and_kills_it_after_its_time_to_drain() -> None:
     wanted = desired([])
-    assert step(5.0, wanted, RUNNING) == [Action("tell", "prober eu")]
-    told = RUNNING | {"prober eu": RUNNING["prober eu"].told(5.0)}
+    assert step(5.0, wanted, RUNNING) == [Action("tell", "prober eu 1")]
+    told = RUNNING | {"prober eu 1": RUNNING["prober eu 1"].told(5.0)}
     assert step(5.0 + DRAIN_S - 0.1, wanted, told) == []
-    assert step(5.0 + DRAIN_S, wanted, told) == [Action("kill", "prober eu")]
-    gone = told | {"prober eu": told["prober eu"].exited(7.0)}
-    assert step(7.0, wanted, gone) == [Action("forget", "prober eu")]
+    assert step(5.0 + DRAIN_S, wanted, told) == [Action("kill", "prober eu 1")]
+    gone = told | {"prober eu 1": told["prober eu 1"].exited(7.0)}
+    assert step(7.0, wanted, gone) == [Action("forget", "prober eu 1")]
 
 
 def test_it_starts_a_prober_again_at_once_when_its_region_returns_while_it_drains() -> None:
-    draining = RUNNING | {"prober eu": RUNNING["prober eu"].told(5.0)}
+    draining = RUNNING | {"prober eu 1": RUNNING["prober eu 1"].told(5.0)}
     assert step(6.0, WANTED, draining) == []
-    gone = draining | {"prober eu": draining["prober eu"].exited(7.0)}
-    assert step(7.0, WANTED, gone) == [Action("start", "prober eu")]
+    gone = draining | {"prober eu 1": draining["prober eu 1"].exited(7.0)}
+    assert step(7.0, WANTED, gone) == [Action("start", "prober eu 1")]
 
 
 def test_it_waits_twice_as_long_after_each_failure_in_a_row() -> None:
@@ -76,19 +80,24 @@ def test_a_role_that_fails_for_a_year_still_has_a_finite_wait() -> None:
 
 
 def test_it_stops_who_asks_before_who_answers_within_the_time_that_the_servers_leave() -> None:
-    groups = stop_order(["pusher", "recorder", "roller", "app", "prober eu", "prober us"])
-    assert [names for names, _ in groups] == [["app"], ["pusher"], ["prober eu", "prober us"], ["recorder", "roller"]]
+    groups = stop_order(["pusher", "recorder", "roller", "app", "prober eu 1", "prober us 2"])
+    assert [names for names, _ in groups] == [
+        ["app"],
+        ["pusher"],
+        ["prober eu 1", "prober us 2"],
+        ["recorder", "roller"],
+    ]
     assert sum(seconds for _, seconds in groups) <= 6.5
 
 
 class Flaky:
     """Reads regions as scripted, fails where the script says so, and stops the watch at its end."""
 
-    def __init__(self, *script: Sequence[Region] | Exception) -> None:
+    def __init__(self, *script: Sequence[Served] | Exception) -> None:
         self._script = list(script)
         self.watch = RegionWatch(self)
 
-    def __call__(self) -> Sequence[Region]:
+    def __call__(self) -> Sequence[Served]:
         answer = self._script.pop(0)
         if not self._script:
             self.watch.stop()

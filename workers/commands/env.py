@@ -59,9 +59,11 @@ def _recorded(settings: Settings) -> dict[str, Any]:
 
 def exported(settings: Settings) -> dict[str, str]:
     """The settings as environment variables, with the URLs in force and the data dir absolute."""
-    in_force = settings.model_dump() | {
+    in_force = settings.model_dump(exclude={"secret_key", "region_key", "alive_file"}) | {
         "data_dir": settings.data_dir.resolve(),
         "database_url": settings.database,
         "redis_url": settings.redis,
     }
+    if settings.embedded and settings.private_targets is None:  # the URLs would tell the roles that others share them
+        in_force["private_targets"] = "allow"
     return {f"BETTERSTACK_{name.upper()}": str(value) for name, value in in_force.items() if value is not None}

@@ -34,6 +34,12 @@ def roller() -> None:
     _run("roller")
 
 
+@app.command(rich_help_panel=PANEL)
+def supervisor() -> None:
+    """Run the probers of managed regions, as many as their load needs."""
+    _run("supervisor")
+
+
 @app.command("app", rich_help_panel=PANEL)
 def serve() -> None:
     """Serve pages and API."""

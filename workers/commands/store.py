@@ -33,7 +33,7 @@ def transaction(*, read_only: bool = False) -> Iterator[Connection]:
     from pipeline.store.explained import explained
     from workers.cli import read_settings
 
-    database = engine(read_settings().database, read_only=read_only, pool=NullPool, name="betterstack cli")
+    database = engine(read_settings("cli").database, read_only=read_only, pool=NullPool, name="betterstack cli")
     with explained(), database.begin() as connection:
         yield connection
 

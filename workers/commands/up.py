@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import os
 import signal
 import socket
@@ -16,10 +17,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from pipeline import product
 from pipeline.errors import UnavailableError, WorkbenchError
 from pipeline.settings import Settings, socket_folder
+from workers.lifecycle import Stop, configure_logging, lifetime
 
 app = typer.Typer()
+log = logging.getLogger("up")
 
 LISTENING = "listening"  # beside the sockets
 
@@ -35,16 +39,27 @@ def up(
     from workers.cli import read_settings
 
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, _exit)  # while starting; the servers then stop in order, also for PID 1
+    signal.signal(signal.SIGTERM, leave)  # while starting; the servers then stop in order, also for PID 1
     given = {"data_dir": data_dir, "host": host, "port": port}
     settings = read_settings().model_copy(update={name: value for name, value in given.items() if value is not None})
     refuse_exposed(settings.host, insecure=insecure)
-    settings = settings.model_copy(update={"port": free_port(settings.host, settings.port)})
-    with _servers(settings) as revive:
-        _run(settings, revive, began)
+    names = settings.allowed_hosts or ("*" if insecure else "")
+    port = free_port(settings.host, settings.port)
+    settings = settings.model_copy(update={"port": port, "allowed_hosts": names})
+    say = teller(settings)
+    with lifetime(product.version(), json=settings.log_format == "json"), _servers(settings, say) as revive:
+        _run(settings, revive, began, say)
 
 
-def refuse_exposed(host: str, *, insecure: bool) -> None:
+def teller(settings: Settings) -> Callable[[str], None]:
+    """What tells a person how far we are; where the log is for machines, all is a line of it."""
+    configure_logging("supervisor", json=settings.log_format == "json", level=settings.log_level)
+    if settings.log_format == "console":
+        return typer.echo
+    return lambda line: log.info(line, extra={"action": "said"})
+
+
+def refuse_exposed(host: str, *, insecure: bool, way_out: str = "add --insecure where you trust the network") -> None:
     """There is no sign-in yet, so whoever reaches the port can read and change everything."""
     if insecure or host == "localhost":
         return
@@ -54,8 +69,8 @@ def refuse_exposed(host: str, *, insecure: bool) -> None:
         loopback = False
     if not loopback:
         raise WorkbenchError(
-            f"--host {host} would let everybody who reaches this machine read and change everything, since there is "
-            "no sign-in yet. Listen on 127.0.0.1, or add --insecure where you trust the network."
+            f"Listening on {host} would let everybody who reaches this machine read and change everything, since there "
+            f"is no sign-in yet. Listen on 127.0.0.1, or {way_out}."
         )
 
 
@@ -75,10 +90,10 @@ def free_port(host: str, port: int) -> int:
 
 
 @contextmanager
-def _servers(settings: Settings) -> Iterator[Callable[[], list[str]]]:
+def _servers(settings: Settings, say: Callable[[str], None]) -> Iterator[Callable[[], list[str]]]:
     """Our own servers, or nothing where others are named; yields what revives them."""
     if not settings.embedded:
-        typer.echo("Postgres and Redis are those that the environment names")
+        say("Postgres and Redis are those that the environment names")
         yield list
         return
     if sys.platform == "win32":
@@ -88,10 +103,10 @@ def _servers(settings: Settings) -> Iterator[Callable[[], list[str]]]:
         )
     from workers.embedded import running
 
-    with running(settings.data_dir, say=typer.echo) as servers:
+    with running(settings.data_dir, say=say) as servers:
         with listening(settings):
             yield servers.revive
-        typer.echo("Stopping the servers")
+        say("Stopping the servers")
 
 
 @contextmanager
@@ -105,28 +120,42 @@ def listening(settings: Settings) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-def _run(settings: Settings, revive: Callable[[], list[str]], began: float) -> None:
-    from workers.bootstrap import prepare, region_reader
+def _run(settings: Settings, revive: Callable[[], list[str]], began: float, say: Callable[[str], None]) -> None:
+    from workers.bootstrap import prepare
     from workers.commands.env import exported
-    from workers.lifecycle import Stop, configure_logging
     from workers.readiness import Doorbell
-    from workers.supervisor import Supervisor
-
-    configure_logging("supervisor", json=settings.log_format == "json", level=settings.log_level)
+    from workers.scaling import Scaler
+    from workers.supervisor import Supervisor, utc_now
 
     def tables() -> None:
         migrating = time.monotonic()
-        changed = prepare(settings)
-        typer.echo(f"Tables {'migrated' if changed else 'up to date'} {time.monotonic() - migrating:.1f} s")
+        changed = prepare(settings, say)
+        say(f"Tables {'migrated' if changed else 'up to date'} {time.monotonic() - migrating:.1f} s")
 
+    older = _is_older(settings)
+    if older:  # before anybody looks at them, and while nobody counts the seconds: a backup may take minutes
+        tables()
     stop = Stop.on_signals()
-    doorbell = Doorbell(settings.host, settings.port, began, stop, typer.echo)
+    doorbell = Doorbell(settings.host, settings.port, began, stop, say)
     doorbell.start()
     environment = {**os.environ, **exported(settings)}
-    Supervisor(region_reader(settings), environment, revive, typer.echo).run(stop, tables)
+    scaler = Scaler(settings.database, clock=utc_now)
+    Supervisor(scaler.look, environment, revive=revive, say=say).run(stop, _nothing if older else tables)
     if doorbell.failure:
         raise UnavailableError(doorbell.failure)
 
 
-def _exit(_signum: int, _frame: object) -> NoReturn:
+def _nothing() -> None:
+    """The tables are ready already."""
+
+
+def _is_older(settings: Settings) -> bool:
+    if not settings.embedded:
+        return False
+    from workers.embedded import version
+
+    return version.is_older(settings.data_dir)
+
+
+def leave(_signum: int, _frame: object) -> NoReturn:
     sys.exit(128 + signal.SIGTERM)

@@ -1,0 +1,112 @@
+"""The autoscaler on figures that the tests make up: pure functions over a clock that they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipeline.store.beats import Decision
+from workers.autoscaler import APART, CALM, STALE, Bounds, Load, Need, arrivals_per_s, decide, need
+from workers.scaling import Memory
+
+T0 = datetime(2026, 11, 24, tzinfo=UTC)
+BOUNDS = Bounds(1, 3)
+EU = 1
+
+
+def at(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+def load(
+    seconds: float, added: float, *, probe_s: float | None = 0.4, late_ms: float | None = 1.0, overdue_s: float = 0.0
+) -> Load:
+    return Load(at(seconds), 1, int(added), probe_s, 32, late_ms, overdue_s)
+
+
+def steady(per_s: float, *, seconds: int = 8, **figures: float) -> list[Load]:
+    return [load(second, per_s * second, **figures) for second in range(seconds)]
+
+
+def needs(*counts: int, start: float = 0.0) -> list[Need]:
+    return [Need(at(start + second), count, "so it is", {}) for second, count in enumerate(counts)]
+
+
+def decided(seconds: float, running: int, asked: Sequence[Need], last_at: datetime | None = None) -> Decision | None:
+    return decide(at(seconds), EU, running, BOUNDS, asked, last_at)
+
+
+def test_a_load_asks_for_as_many_probers_as_keep_a_fifth_of_their_slots_free() -> None:
+    found = need(steady(60), 1)
+    assert found is not None
+    assert found.probers == 1  # 24 in flight of 25.6
+    found = need(steady(200), 1)
+    assert found is not None
+    assert found.probers == 4  # 80 in flight
+    assert "200 checks/s of 400 ms keep 80 probes in flight" in found.why
+
+
+def test_checks_that_start_late_ask_for_one_more_whatever_the_load_says() -> None:
+    for late in (need(steady(10, late_ms=501.0), 2), need(steady(10, overdue_s=1.1), 2)):
+        assert late is not None
+        assert late.probers == 3
+    on_time = need(steady(10, late_ms=499.0, overdue_s=0.9), 2)
+    assert on_time is not None
+    assert on_time.probers == 1
+
+
+def test_nothing_is_asked_before_a_prober_has_told_what_it_can() -> None:
+    assert need([Load(at(0), 0, 0, None, 0, None, 0.0)], 1) is None
+
+
+def test_the_rate_needs_a_few_seconds_and_survives_a_stream_that_began_anew() -> None:
+    assert arrivals_per_s(steady(50, seconds=3)) is None
+    assert arrivals_per_s(steady(50)) == 50
+    assert arrivals_per_s([*steady(50), load(9, 0)]) is None
+
+
+def test_more_probers_come_in_one_decision_up_to_the_most() -> None:
+    found = decided(0, 1, needs(4))
+    assert found is not None
+    assert (found.before, found.after) == (1, 3)
+    assert "3 is the most it may have" in found.reason
+
+
+def test_a_region_is_left_alone_for_half_a_minute_after_a_decision() -> None:
+    just_before, long_before = at(0) - APART + timedelta(seconds=1), at(0) - APART
+    assert decided(0, 1, needs(3), just_before) is None
+    assert decided(0, 1, needs(3), long_before) is not None
+
+
+def test_fewer_probers_need_a_minute_in_which_no_more_were_needed() -> None:
+    minute = int(CALM.total_seconds())
+    calm = needs(*[1] * (minute + 1))
+    assert decided(minute - 10, 3, calm[: minute - 10]) is None
+    found = decided(minute, 3, calm)
+    assert found is not None
+    assert (found.before, found.after) == (3, 1)
+    assert decided(minute, 3, [*needs(3), *calm[1:]]) is None
+    assert decided(minute, 3, calm, last_at=at(10)) is None  # the minute begins at a decision
+
+
+def test_old_figures_decide_nothing() -> None:
+    assert decided(STALE.total_seconds() + 1, 1, needs(3)) is None
+    assert decided(0, 1, []) is None
+
+
+@pytest.mark.parametrize(("running", "after"), [(5, 3), (0, 1)])
+def test_new_bounds_hold_at_once(running: int, after: int) -> None:
+    found = decided(0, running, [], last_at=at(0))
+    assert found is not None
+    assert found.after == after
+
+
+def test_a_memory_keeps_a_minute_and_takes_no_figure_twice() -> None:
+    memory = Memory(1, None)
+    for second in range(200):
+        memory.take_in(load(second, second * 10))
+        memory.take_in(load(second, second * 10))
+    assert len(memory.loads) <= 12
+    assert len(memory.needs) == CALM.total_seconds() + 1

@@ -1,0 +1,66 @@
+"""What a prober knows of its own pace: how late it starts, how long a probe takes, how much it may hold. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+AHEAD_S = 2.5  # checks come two seconds ahead of their time, and a beat apart
+WINDOW_S = 10.0  # lateness is that of the last ten seconds: what was is no reason to scale
+FIRST_GUESS_S = 0.5  # how long a probe takes, before we have seen one
+SMOOTHING = 0.05  # weight of the newest probe
+LEAST_HELD = 50  # a reply of Redis is worth some work
+
+
+class Lateness(NamedTuple):
+    """Percentiles over the window, in milliseconds; None where nothing started in it."""
+
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+
+
+class Pace:
+    """Told of each start and each end; times are monotonic seconds. `in_flight` is how many probes run at once."""
+
+    def __init__(self, in_flight: int) -> None:
+        self._in_flight = in_flight
+        self._probe_s = FIRST_GUESS_S
+        self._started: deque[tuple[float, float]] = deque(maxlen=20_000)  # 1 000 starts a second, twice
+        self.probed = 0
+        self.late = 0
+        self.busy_s = 0.0
+
+    def started(self, now: float, late_ms: float) -> None:
+        self._started.append((now, late_ms))
+
+    def gave_up(self, now: float, late_ms: float) -> None:
+        """A check that came too late to be probed is as late as any."""
+        self.late += 1
+        self.started(now, late_ms)
+
+    def ended(self, took_s: float) -> None:
+        self.probed += 1
+        self.busy_s += took_s
+        self._probe_s += (SMOOTHING if self.probed > 1 else 1.0) * (took_s - self._probe_s)
+
+    def lateness(self, now: float) -> Lateness:
+        while self._started and now - self._started[0][0] > WINDOW_S:
+            self._started.popleft()
+        late = sorted(late_ms for _, late_ms in self._started)
+        if not late:
+            return Lateness()
+        return Lateness(*(round(late[len(late) * percent // 100], 2) for percent in (50, 95, 99)))
+
+    @property
+    def probe_s(self) -> float | None:
+        """How long a probe takes, smoothed over some twenty of them; None before the first."""
+        return round(self._probe_s, 4) if self.probed else None
+
+    def room(self, most: int) -> int:
+        """How many checks to hold: what we can start while they wait for their time, and what is under way.
+
+        Whatever exceeds that stays in the stream, where a prober that was started to help can take it.
+        """
+        per_second = self._in_flight / max(self._probe_s, 0.001)
+        return min(most, max(LEAST_HELD, self._in_flight + int(per_second * AHEAD_S)))
