@@ -16,8 +16,8 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from streamlit import config
 
-from app import theme
-from app.api import healthz, service
+from app import logs, theme
+from app.api import healthz, metrics, service
 from app.api.gate import Gate
 from pipeline.settings import Settings
 from pipeline.store.engine import engine
@@ -49,15 +49,18 @@ async def _lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
         database.dispose()
 
 
+logs.take_over()
 settings = Settings()
 api = service.create(utc_now)
 app = st.App(
     Path(__file__).with_name("main.py"),
-    routes=[healthz.route(api), Mount("/api/v1", app=api)],
-    middleware=[Middleware(Gate, bind=settings.host)],
+    routes=[healthz.route(api), metrics.route(api), Mount("/api/v1", app=api)],
+    middleware=[Middleware(Gate, bind=settings.host, allowed=settings.called)],
     lifespan=_lifespan,
 )
 # After the App exists: constructing it decides where Streamlit looks for its files, which these then overrule.
 theme.apply()
-for option, value in SERVER.items():
+# Streamlit has a list of its own of what it may be called, and asks a stranger's server for our address to complete it.
+origins = [f"http://{name}" for name in settings.called]
+for option, value in {**SERVER, "server.corsAllowedOrigins": origins}.items():
     config.set_option(option, value)

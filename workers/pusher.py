@@ -3,7 +3,8 @@
 Whoever holds the advisory lock leads. A beat is one transaction on the connection that holds it: look at the
 edits, compute the slots up to a little ahead of now, XADD them, note how far; then commit. A crash before the
 commit repeats entries, which their key makes harmless; it never loses one. With Postgres away the leader goes
-on from its plan in memory for a while, since checks must not stop because our own books are closed.
+on from its plan in memory for a while, since checks must not stop because our own books are closed. In a cluster
+a shard may be away alone: the other regions go on, and what its regions are owed (workers.arrears) is sent later.
 """
 
 from __future__ import annotations
@@ -16,19 +17,23 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 from msgspec import Struct, field
-from redis import Redis
 from redis.exceptions import ConnectionError, RedisError, ResponseError  # noqa: A004 - redis's own
 
-from pipeline.schedule import Plan, Slot
+from pipeline.schedule import Plan, Slot, slots
 from pipeline.settings import Settings
 from pipeline.store import schedule as store
 from pipeline.store.session import session
 from pipeline.vocabulary import Check, Kind, Outcome, Region, Source, Spec
-from workers import streams
+from workers import secret_key, streams
+from workers.arrears import Arrears, Span
 from workers.attempts import grace, unprobed
 from workers.beating import beat_until
+from workers.cluster import NodeAwayError
+from workers.doorkeeper import Doorkeeper
 from workers.killpoints import reached
 from workers.lifecycle import Stop
+from workers.sealing import SealedError, Sealer
+from workers.streams import Client
 from workers.wire import Entry, pack
 
 log = logging.getLogger("pusher")
@@ -41,6 +46,10 @@ BEAT_LIMIT = 20_000  # … and a beat ends after so many slots, half a second of
 CLOCK_SLACK = timedelta(seconds=30)  # nobody pushes further ahead than this, unless a clock was wrong
 ALONE = timedelta(minutes=10)  # how long to go on from memory without Postgres
 DELETED_GRACE = timedelta(seconds=5)  # a removed region's last checks may still be taken
+
+
+NO_PUSHER = "no pusher was running when this check was due"
+NO_SHARD = "the region's shard of Redis was away when this check was due"
 
 
 class Push(Struct):
@@ -59,22 +68,29 @@ def step(
     epoch: int,
     full: frozenset[str] = frozenset(),
     kind: Kind = Kind.SCHEDULED,
+    sealer: Sealer | None = None,
+    overdue: str = NO_PUSHER,
 ) -> Push:
     """Slots as stream entries. What is overdue, or meant for a region that is full, is accounted for as unknown."""
-    push = Push()
+    push, sealer = Push(), sealer or Sealer(None)
     for slot in slots:
         region = regions.get(slot.revision.region_id)
         if region is None:
             continue
         check = _check(slot, epoch, kind)
         if now - slot.scheduled_at > grace(check):
-            missed = (Outcome.SCHEDULER_DOWN, "no pusher was running when this check was due")
+            missed = (Outcome.SCHEDULER_DOWN, overdue)
         elif region.key in full:
             missed = (Outcome.WORKER_LOST, f"{streams.STREAM_LIMIT} checks wait and nobody takes them")
         else:
-            push.entries.setdefault(streams.checks(region.key), []).append(pack(check))
-            push.checks += 1
-            continue
+            try:
+                entry = pack(sealer.seal(check, region))
+            except SealedError as error:
+                missed = (Outcome.BLOCKED, str(error))
+            else:
+                push.entries.setdefault(streams.checks(region.key), []).append(entry)
+                push.checks += 1
+                continue
         tick = unprobed(check, missed[0], detail=missed[1], prober="pusher", source=Source.PUSHER)
         push.entries.setdefault(streams.ticks(region.key), []).append(pack(tick))
         push.missed += 1
@@ -100,8 +116,10 @@ def _check(slot: Slot, epoch: int, kind: Kind) -> Check:
 class Pusher:
     """The loop's memory between beats."""
 
-    def __init__(self, dsn: str, client: Redis, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, dsn: str, client: Client, *, clock: Callable[[], datetime], secret: bytes | None = None) -> None:
         self._dsn = dsn
+        self._doorkeeper = Doorkeeper(client, secret)
+        self._sealer = Sealer(secret)
         self._client = client
         self._clock = clock
         self._name = f"pusher-{socket.gethostname()}-{os.getpid()}"
@@ -116,6 +134,9 @@ class Pusher:
         self._seen_revision: int | None = None
         self._pushed_until: datetime | None = None
         self._unpushed: list[Slot] = []
+        self._arrears = Arrears()
+        self._noted: dict[int, Span] = {}
+        self._away: set[int] = set()
         self._alone_since: datetime | None = None
         self._stale = False  # what of the last beat arrived is not known
         self._redis_lost = False
@@ -169,6 +190,8 @@ class Pusher:
         newest = store.newest_revision(connection)
         if self._seen_revision is not None and newest < self._seen_revision:
             self._forget()  # a backup was restored: what we remember never happened
+        self._noted = store.arrears(connection)
+        self._arrears.learn(self._noted)
         if self._seen_revision is None:
             since = max(stored or now - CATCH_UP, now - CATCH_UP)
             plan = Plan()
@@ -200,10 +223,14 @@ class Pusher:
     def _send_due(self, connection: psycopg.Connection, now: datetime) -> None:
         self._learn(connection, now)
         self._push(now)
+        self._pay(connection, now)
         self._push_manual(connection, now)
         assert self._pushed_until is not None
         reached("pusher: before commit")
         store.note_pushed(connection, self._pushed_until, now)
+        if self._arrears.spans != self._noted:
+            self._noted = dict(self._arrears.spans)
+            store.note_arrears(connection, self._noted)
 
     def _learn(self, connection: psycopg.Connection, now: datetime) -> None:
         """Take in the edits since the last beat, and the regions that came and went."""
@@ -219,13 +246,17 @@ class Pusher:
         for region in regions:
             over = region.deleted_at is not None and now - region.deleted_at > DELETED_GRACE
             if over and region.id not in self._dropped and region.key not in living:
-                streams.drop(self._client, streams.checks(region.key))
+                try:
+                    streams.drop(self._client, streams.checks(region.key))
+                except NodeAwayError:
+                    continue  # with a later beat
                 self._dropped.add(region.id)
                 log.info("region's checks are gone", extra={"action": "region_dropped", "region": region.key})
 
     def _push(self, now: datetime) -> None:
         """Send everything due before now + lookahead; what could not be sent stays for the next beat."""
         self._tend_streams()
+        self._doorkeeper.tend(self._elsewhere(now), now)
         full, target, sent = self._full(), now + LOOKAHEAD, 0
         assert self._pushed_until is not None
         while sent < BEAT_LIMIT:
@@ -233,7 +264,8 @@ class Pusher:
                 until = max(self._pushed_until, min(target, self._pushed_until + STRIDE))
                 self._unpushed = self._plan.take(until)
                 self._pushed_until = until
-            self._send(step(self._unpushed, self._regions, now=now, epoch=self._epoch or 0, full=full))
+            lost = self._send(self._entries(self._unpushed, now, full))
+            self._arrears.owe(self._unpushed, lost)
             sent += len(self._unpushed)
             self._unpushed = []
             if self._pushed_until >= target:
@@ -241,16 +273,46 @@ class Pusher:
 
     def _push_manual(self, connection: psycopg.Connection, now: datetime) -> None:
         asked = store.take_manual(connection, now)
-        slots = [Slot(manual.requested_at, manual.revision) for manual in asked]
-        if slots:
-            self._send(step(slots, self._regions, now=now, epoch=self._epoch or 0, kind=Kind.MANUAL))
+        due = [Slot(manual.requested_at, manual.revision) for manual in asked]
+        if due:
+            lost = self._send(self._entries(due, now, kind=Kind.MANUAL))
+            store.leave_manual(connection, [manual.id for manual in asked if manual.revision.region_id in lost])
 
-    def _send(self, push: Push) -> None:
+    def _pay(self, connection: psycopg.Connection, now: datetime) -> None:
+        """Send what regions are owed whose shard is back: still in time as checks, else as unknown."""
+        sent = 0
+        for region_id, (since, until) in self._arrears.pieces(self._away):
+            if sent >= BEAT_LIMIT:
+                return
+            due = list(slots(store.revisions_there(connection, region_id, since), since, until))
+            lost = self._send(self._entries(due, now, overdue=NO_SHARD))
+            if region_id not in lost:
+                self._arrears.paid(region_id, until)
+                log.info("a region got what it was owed", extra={"action": "arrears_paid", "slots": len(due)})
+            sent += len(due)
+
+    def _entries(
+        self,
+        due: Iterable[Slot],
+        now: datetime,
+        full: frozenset[str] = frozenset(),
+        kind: Kind = Kind.SCHEDULED,
+        overdue: str = NO_PUSHER,
+    ) -> Push:
+        known, epoch = self._regions, self._epoch or 0
+        return step(due, known, now=now, epoch=epoch, full=full, kind=kind, sealer=self._sealer, overdue=overdue)
+
+    def _send(self, push: Push) -> set[int]:
+        """Send; returns the ids of the regions whose shard is away, which did not get theirs."""
         # A removed region's streams may be gone for good; whatever was still due there has nowhere to go.
         expected = {key for region in self._living() for key in (streams.checks(region.key), streams.ticks(region.key))}
+        away: set[str] = set()
         for key, entries in push.entries.items():
             try:
                 sent = streams.push(self._client, key, entries)
+            except NodeAwayError:
+                away.add(key)
+                continue
             except ResponseError as error:  # full, or not a stream: that region's trouble, not everybody's
                 log.error("a stream refuses", extra={"action": "push_refused", "key": key, "error": str(error)})  # noqa: TRY400
                 continue
@@ -258,12 +320,23 @@ class Pusher:
                 raise ConnectionError(f"{key} vanished")  # made again by the next beat, which then repeats this one
         if push.missed:
             log.warning("slots were missed", extra={"action": "slots_missed", "slots": push.missed})
+        return {
+            region.id
+            for region in self._regions.values()
+            if away and not away.isdisjoint((streams.checks(region.key), streams.ticks(region.key)))
+        }
 
     def _tend_streams(self) -> None:
         """Every living region has its streams and groups, also after a FLUSHALL."""
+        self._away.clear()
         for region in self._living():
-            if not streams.exist(self._client, region.key):
+            try:
+                if streams.exist(self._client, region.key):
+                    continue
                 streams.ensure_groups(self._client, region.key)
+            except NodeAwayError:
+                self._away.add(region.id)
+            else:
                 log.info("region's streams are ready", extra={"action": "region_ready", "region": region.key})
 
     def _full(self) -> frozenset[str]:
@@ -272,7 +345,18 @@ class Pusher:
     def _living(self) -> list[Region]:
         return [region for region in self._regions.values() if region.deleted_at is None]
 
+    def _elsewhere(self, now: datetime) -> list[Region]:
+        """Regions whose probers sign in from elsewhere; of a removed one they may still hand over what they hold."""
+        living = {region.key for region in self._living()}
+        return [
+            region
+            for region in self._regions.values()
+            if not region.managed
+            and (region.deleted_at is None or (region.key not in living and now - region.deleted_at <= DELETED_GRACE))
+        ]
+
     def _lose_redis(self, error: RedisError) -> None:
+        self._doorkeeper.hurry()
         if not self._redis_lost:
             log.warning("Redis is away", extra={"action": "redis_away", "error": str(error)})
         self._stale = self._redis_lost = True
@@ -302,7 +386,8 @@ class Pusher:
 def run(settings: Settings, stop: Stop) -> None:
     """Beat until told to stop."""
     client = streams.connect(settings.redis)
-    pusher = Pusher(settings.database, client, clock=lambda: datetime.now(UTC))
+    secret = secret_key.ensure_where_ours(settings)
+    pusher = Pusher(settings.database, client, clock=lambda: datetime.now(UTC), secret=secret)
     beat_until(stop, {pusher.beat: BEAT_S})
     pusher.close()
     client.close()

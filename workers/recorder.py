@@ -11,11 +11,11 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import psycopg
-from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from pipeline.judge.fold import judge, silence
@@ -25,11 +25,12 @@ from pipeline.store.session import session
 from pipeline.store.standings import lock_watched, sites_gone_silent, write_judged
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from pipeline.vocabulary import Region, Tick, cleaned
-from workers import streams
+from workers import secret_key, streams
 from workers.census import Census
+from workers.cluster import NodeAwayError
 from workers.killpoints import reached
-from workers.lifecycle import Stop
-from workers.streams import RECORDERS, Entry
+from workers.lifecycle import Stop, stay_alive
+from workers.streams import RECORDERS, Client, Entry
 from workers.wire import UnreadableError, unpack_tick
 
 log = logging.getLogger("recorder")
@@ -53,13 +54,13 @@ class Received(NamedTuple):
     tick: Tick
 
 
-def record(connection: psycopg.Connection, ticks: Sequence[Tick], *, now: datetime) -> int:
-    """Store a batch and judge it, in the caller's transaction; returns how many ticks were new."""
+def record(connection: psycopg.Connection, ticks: Sequence[Tick], *, now: datetime) -> list[Tick]:
+    """Store a batch and judge it, in the caller's transaction; returns the ticks that were new."""
     ensure_partitions(connection, {tick.scheduled_at.date() for tick in ticks})
     stored = store_ticks(connection, ticks)
     watched = lock_watched(connection, {tick.site_id for tick in stored})
     write_judged(connection, watched, judge(watched, stored, now=now))
-    return len(stored)
+    return stored
 
 
 def sweep_silence(connection: psycopg.Connection, *, now: datetime) -> None:
@@ -72,11 +73,11 @@ def sweep_silence(connection: psycopg.Connection, *, now: datetime) -> None:
 class Recorder:
     """The loop's memory: a connection, a seat, the regions to read."""
 
-    def __init__(self, dsn: str, client: Redis, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, dsn: str, client: Client, *, clock: Callable[[], datetime], secret: bytes | None = None) -> None:
         self._dsn = dsn
         self._client = client
         self._clock = clock
-        self._census = Census(f"recorder-{socket.gethostname()}-{os.getpid()}", started_at=clock())
+        self._census = Census(f"recorder-{socket.gethostname()}-{os.getpid()}", started_at=clock(), secret=secret)
         self._connection: psycopg.Connection | None = None
         self._seat = ""
         self._regions: list[Region] = []
@@ -108,10 +109,12 @@ class Recorder:
             new = record(connection, [each.tick for each in batch], now=self._clock())
             reached("recorder: before commit")
         reached("recorder: after commit")
-        self._census.recorded(new)
+        regions = {each.tick.region_id: each.region for each in batch}
+        self._census.recorded((regions[tick.region_id], tick.outcome) for tick in new)
         for region in {each.region for each in batch}:
             ids = [each.entry.id for each in batch if each.region == region]
-            streams.done(self._client, streams.ticks(region), RECORDERS, ids)
+            with suppress(NodeAwayError):  # still pending: they come again
+                streams.done(self._client, streams.ticks(region), RECORDERS, ids)
 
     def _record_alone(self, connection: psycopg.Connection, received: Received) -> None:
         """One by one, so that what Postgres refuses takes nobody with it."""
@@ -142,8 +145,9 @@ class Recorder:
         living = {region.key for region in self._regions if region.deleted_at is None}
         for region in self._regions:
             over = region.deleted_at is not None and now - region.deleted_at > DELETED_GRACE
-            if over and region.key not in living and self._drained(region):
-                streams.drop(self._client, streams.ticks(region.key))
+            with suppress(NodeAwayError):  # later
+                if over and region.key not in living and self._drained(region):
+                    streams.drop(self._client, streams.ticks(region.key))
         try:
             ticks_waiting = self._census.take(connection, self._client, self._regions, now)
         except (ResponseError, psycopg.DataError):  # what somebody wrote about himself must not stop the recording
@@ -174,6 +178,8 @@ class Recorder:
                 if lost:
                     return list({entry.id: entry for entry in lost}.values())
             return streams.read(self._client, key, RECORDERS, self._seat, READ)
+        except NodeAwayError:
+            return []  # the other shards' ticks need not wait for it
         except ResponseError as error:
             if streams.is_lost(error):
                 return []  # removed, or on its way back with the pusher's next beat
@@ -183,10 +189,16 @@ class Recorder:
         try:
             tick = unpack_tick(entry.fields)
             _refuse_unlikely(tick, self._clock())
+            self._refuse_foreign(region, tick)
         except UnreadableError as error:
             self._bury(region, entry, str(error))
             return None
         return cleaned(tick)
+
+    def _refuse_foreign(self, region: str, tick: Tick) -> None:
+        """Whoever may write to one region's stream may not speak for another region."""
+        if all(known.id != tick.region_id for known in self._regions if known.key == region):
+            raise UnreadableError(f"a tick of region {tick.region_id} came in the stream of {region!r}")
 
     def _bury(self, region: str, entry: Entry, reason: str) -> None:
         log.error("entry buried", extra={"action": "entry_buried", "entry": entry.id.decode(), "reason": reason})
@@ -210,10 +222,12 @@ def _take_seat(connection: psycopg.Connection) -> str:
 def run(settings: Settings, stop: Stop) -> None:
     """Record until told to stop."""
     client = streams.connect(settings.redis)
-    recorder = Recorder(settings.database, client, clock=lambda: datetime.now(UTC))
+    secret = secret_key.ensure_where_ours(settings)
+    recorder = Recorder(settings.database, client, clock=lambda: datetime.now(UTC), secret=secret)
     pause = 0.0
     while not stop:
         began = time.monotonic()
+        stay_alive()
         try:
             done = recorder.beat()
         except (psycopg.Error, RedisError) as error:

@@ -1,7 +1,8 @@
 """The only file that knows keys, groups, claiming. Everything else says what it wants in the design's words.
 
 Two streams a region, `checks:{eu}` and `ticks:{eu}`: the hash tag keeps a region on one slot of a cluster, so
-that a hand-over is one MULTI. An entry leaves its stream with XACK and XDEL together; nothing is trimmed.
+that a hand-over is one MULTI, and whatever is said about a region is said to one server (`at`). An entry leaves
+its stream with XACK and XDEL together; nothing is trimmed.
 """
 
 from __future__ import annotations
@@ -15,15 +16,21 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from redis import Redis
+from redis import asyncio as aio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 from redis.retry import Retry
+
+from workers.cluster import Cluster, NodeAwayError, is_cluster
+from workers.shard import Shard
 
 log = logging.getLogger("streams")
 
 PLAIN_NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
 PROBERS, RECORDERS = "probers", "recorders"
 FIELDS = Mapping[bytes, bytes]
+Client = Redis | Cluster
 LEASE_S = 5  # a consumer that does not renew for this long is dead
 # A cap on what waits: 20 min at 400 checks/s, some 150 MB. Past it the pusher stops, and the slots become unknown.
 STREAM_LIMIT = 500_000
@@ -45,6 +52,7 @@ class Depth(NamedTuple):
     pending: int
     oldest_waiting_s: float
     oldest_pending_s: float
+    added: int = 0  # entries ever added to the stream
 
 
 def checks(region: str) -> str:
@@ -74,8 +82,23 @@ def options() -> dict[str, Any]:
     }
 
 
-def connect(url: str) -> Redis:
-    return Redis.from_url(url, **options())
+def connect(url: str) -> Client:
+    """A client for all regions; nothing is opened before it is used."""
+    return Cluster(url, options()) if is_cluster(url) else Redis.from_url(url, **options())
+
+
+def connect_to_region(url: str, region: str) -> tuple[aio.Redis, aio.Redis]:
+    """Two clients for a loop that serves one region: one connection that may block, and one for all else."""
+    settings = options() | {"retry": AsyncRetry(NoBackoff(), 0)}
+    if is_cluster(url):
+        shard = Shard(url, checks(region), settings)
+        return shard.client(max_connections=1), shard.client()
+    return aio.Redis.from_url(url, **settings, max_connections=1), aio.Redis.from_url(url, **settings)
+
+
+def at(client: Client, key: str) -> Redis:
+    """The server that has the key. Errors: NodeAwayError, where that is one of several and cannot be used now."""
+    return client.at(key) if isinstance(client, Cluster) else client
 
 
 def is_lost(error: ResponseError) -> bool:
@@ -83,7 +106,7 @@ def is_lost(error: ResponseError) -> bool:
     return str(error).startswith(("NOGROUP", "UNBLOCKED"))
 
 
-def ensure_groups(client: Redis, region: str) -> None:
+def ensure_groups(client: Client, region: str) -> None:
     """Create the region's streams and groups where they are missing.
 
     From `0`: a new stream is empty, so that equals `$`; one that was lost and refilled must be read whole.
@@ -92,78 +115,82 @@ def ensure_groups(client: Redis, region: str) -> None:
         ensure_group(client, key, group)
 
 
-def ensure_group(client: Redis, key: str, group: str) -> None:
+def ensure_group(client: Client, key: str, group: str) -> None:
     try:
-        client.xgroup_create(key, group, id="0", mkstream=True)
+        at(client, key).xgroup_create(key, group, id="0", mkstream=True)
     except ResponseError as error:
         if not str(error).startswith("BUSYGROUP"):
             raise
 
 
-def drop(client: Redis, *keys: str) -> None:
-    """Remove streams with their groups; readers are told by UNBLOCKED or NOGROUP."""
-    client.delete(*keys)
+def drop(client: Client, *keys: str) -> None:
+    """Remove a region's streams with their groups; readers are told by UNBLOCKED or NOGROUP."""
+    at(client, keys[0]).delete(*keys)
 
 
-def exist(client: Redis, region: str) -> bool:
+def exist(client: Client, region: str) -> bool:
     """Whether both of the region's streams are there."""
-    return int(client.exists(checks(region), ticks(region))) == 2
+    return int(at(client, checks(region)).exists(checks(region), ticks(region))) == 2
 
 
-def push(client: Redis, key: str, entries: Iterable[FIELDS]) -> int:
+def push(client: Client, key: str, entries: Iterable[FIELDS]) -> int:
     """Append to a region's stream in one pipeline; returns how many. A stream that is gone stays gone."""
     sent = 0
+    server = at(client, key)
     waiting = list(entries)
     for start in range(0, len(waiting), PUSH_AT_ONCE):
-        pipeline = client.pipeline(transaction=False)
+        pipeline = server.pipeline(transaction=False)
         for fields in waiting[start : start + PUSH_AT_ONCE]:
             pipeline.xadd(key, dict(fields), nomkstream=True)  # type: ignore[arg-type] # redis-py's dict is invariant
         sent += sum(entry_id is not None for entry_id in pipeline.execute())
     return sent
 
 
-def is_full(client: Redis, region: str) -> bool:
+def is_full(client: Client, region: str) -> bool:
     """Whether more waits than the cap, or the key is no stream at all."""
     try:
         return length(client, checks(region)) > STREAM_LIMIT
+    except NodeAwayError:
+        return False  # whoever sends will see
     except ResponseError:
         return True
 
 
-def length(client: Redis, key: str) -> int:
-    return int(client.xlen(key))
+def length(client: Client, key: str) -> int:
+    return int(at(client, key).xlen(key))
 
 
-def read(client: Redis, key: str, group: str, consumer: str, count: int) -> list[Entry]:
+def read(client: Client, key: str, group: str, consumer: str, count: int) -> list[Entry]:
     """New entries for this consumer, without waiting."""
-    return entries_of(client.xreadgroup(group, consumer, {key: ">"}, count=count))
+    return entries_of(at(client, key).xreadgroup(group, consumer, {key: ">"}, count=count))
 
 
 def claim(
-    client: Redis, key: str, group: str, consumer: str, *, idle_ms: int, count: int, start: str = "0"
+    client: Client, key: str, group: str, consumer: str, *, idle_ms: int, count: int, start: str = "0"
 ) -> list[Entry]:
     """Take over entries that were delivered longer ago than `idle_ms` and are still not done, one's own included."""
-    reply = client.xautoclaim(key, group, consumer, min_idle_time=idle_ms, start_id=start, count=count)
+    server = at(client, key)
+    reply = server.xautoclaim(key, group, consumer, min_idle_time=idle_ms, start_id=start, count=count)
     return [Entry(entry_id, fields) for entry_id, fields in reply[1] if fields]
 
 
-def own_pending(client: Redis, key: str, group: str, consumer: str, count: int) -> list[Entry]:
+def own_pending(client: Client, key: str, group: str, consumer: str, count: int) -> list[Entry]:
     """What this consumer was given before and did not finish: a reply that was lost, a crash, a failed commit."""
-    return entries_of(client.xreadgroup(group, consumer, {key: "0"}, count=count))
+    return entries_of(at(client, key).xreadgroup(group, consumer, {key: "0"}, count=count))
 
 
-def done(client: Redis, key: str, group: str, ids: Sequence[bytes]) -> None:
+def done(client: Client, key: str, group: str, ids: Sequence[bytes]) -> None:
     """Acknowledge and delete in one transaction."""
     if ids:
-        pipeline = client.pipeline(transaction=True)
+        pipeline = at(client, key).pipeline(transaction=True)
         pipeline.xack(key, group, *ids)
         pipeline.xdel(key, *ids)
         pipeline.execute()
 
 
-def bury(client: Redis, region: str, key: str, group: str, entry: Entry, reason: str) -> None:
+def bury(client: Client, region: str, key: str, group: str, entry: Entry, reason: str) -> None:
     """Move an entry that nobody can use to the region's dead letters, with the reason; nothing is thrown away."""
-    pipeline = client.pipeline(transaction=True)
+    pipeline = at(client, key).pipeline(transaction=True)
     queue_burial(pipeline, region, key, group, entry, reason)
     pipeline.execute()
 
@@ -185,17 +212,24 @@ class About(msgspec.Struct, frozen=True):
     held: int = 0
     in_flight: int = 0
     probed: int = 0
+    in_flight_limit: int = 0
+    busy_s: float = 0.0  # spent probing, summed over all probes
+    probe_s: float | None = None  # how long a probe takes, smoothed
+    late: int = 0  # taken too late to be probed
     lateness_p50_ms: float | None = None
+    lateness_p95_ms: float | None = None
     lateness_p99_ms: float | None = None
     stall_ms: float | None = None
     rss_mb: float | None = None
+    proof: str | None = None  # that it has its region's key (workers.access)
 
 
-def leases(client: Redis, region: str) -> dict[str, About]:
+def leases(client: Client, region: str) -> dict[str, About]:
     """What the region's living probers said of themselves when they last renewed, by consumer."""
     prefix = lease(region, "")
-    keys = list(client.scan_iter(match=_literal(prefix) + "*", count=500))
-    said = client.mget(keys) if keys else []
+    server = at(client, prefix)
+    keys = list(server.scan_iter(match=_literal(prefix) + "*", count=500))
+    said = server.mget(keys) if keys else []
     found: dict[str, About] = {}
     for key, value in zip(keys, said, strict=True):
         name = _text(key).removeprefix(prefix)
@@ -207,23 +241,25 @@ def leases(client: Redis, region: str) -> dict[str, About]:
     return found
 
 
-def depth(client: Redis, key: str, group: str) -> Depth:
+def depth(client: Client, key: str, group: str) -> Depth:
     """How much waits. Zero where the stream is not there (yet)."""
+    server = at(client, key)
     try:
-        pending = client.xpending(key, group)
-        groups = {_text(info["name"]): info for info in client.xinfo_groups(key)}
+        pending = server.xpending(key, group)
+        groups = {_text(info["name"]): info for info in server.xinfo_groups(key)}
     except ResponseError as error:
         if is_lost(error) or "no such key" in str(error):
             return Depth(0, 0, 0.0, 0.0)
         raise
     delivered = _text(groups[group]["last-delivered-id"])
-    waiting = client.xrange(key, min=f"({delivered}", count=1)
+    waiting = server.xrange(key, min=f"({delivered}", count=1)
     total = length(client, key)
     return Depth(
         waiting=max(0, total - int(pending["pending"])) if waiting else 0,
         pending=int(pending["pending"]),
         oldest_waiting_s=_age_s(waiting[0][0]) if waiting else 0.0,
         oldest_pending_s=_age_s(pending["min"]),
+        added=int(server.xinfo_stream(key)["entries-added"]),
     )
 
 

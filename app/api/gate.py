@@ -9,13 +9,15 @@ steer. Two doors are closed here, for pages, websocket and API alike:
    answer).
 2. DNS rebinding. A stranger's name that suddenly resolves to 127.0.0.1 makes their page same-origin with us, but their
    name stands in `Host`. While we listen on loopback only, nobody has a reason to call us by another name than
-   loopback's or the configured one.
+   loopback's or the configured one. In a container we listen on every address, and the port is published on the
+   host's loopback: there the names are told by BETTERSTACK_ALLOWED_HOSTS.
 
 Programs send no `Origin`; whoever can run one on this machine is not whom this is about.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -24,6 +26,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 API = "/api/"
+SETTING = "BETTERSTACK_ALLOWED_HOSTS"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 # What the API reads. None of them is a type that a form or a script without a preflight can send.
 BODY_TYPES = ("application/json", "application/yaml", "application/x-yaml", "text/yaml")
@@ -32,12 +35,17 @@ POLICY_VIOLATION = 1008  # RFC 6455's close code
 
 
 class Gate:
-    """ASGI middleware around everything. `bind` is the address that the server listens on."""
+    """ASGI middleware around everything.
 
-    def __init__(self, app: ASGIApp, bind: str) -> None:
+    `bind` is the address that the server listens on, `allowed` the names that we may be called by besides loopback's;
+    `*` stands for any. Where none is told, a server on loopback has no other, and any other server has any.
+    """
+
+    def __init__(self, app: ASGIApp, bind: str, allowed: Iterable[str] = ()) -> None:
         self.app = app
         self.bind = bind.lower()
-        self.loopback_only = is_loopback(bind)
+        self.allowed = {name.lower() for name in allowed}
+        self.asks_for_name = "*" not in self.allowed and (bool(self.allowed) or is_loopback(bind))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"} and (refusal := self.judge(scope)):
@@ -54,8 +62,8 @@ class Gate:
         """Status and message of the refusal, or None for what may pass."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self.loopback_only and not self._is_ours(host):
-            return 421, f"the workbench listens on {self.bind} only and is not called {host!r}: open it as localhost"
+        if self.asks_for_name and not self._is_ours(host):
+            return 421, f"nobody calls the workbench {host!r}: open it as localhost, or name it in {SETTING}"
         origin = headers.get("origin")
         if origin is not None and origin.lower().partition("://")[2] != host.lower():
             return 403, f"a page of {origin} may not call {host}: a proxy in between has to pass the Host header on"
@@ -68,7 +76,7 @@ class Gate:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        return name == self.bind or is_loopback(name)
+        return name in {self.bind, *self.allowed} or is_loopback(name)
 
 
 def is_loopback(name: str) -> bool:

@@ -64,7 +64,7 @@ def test_postgres_away_loses_no_slot_and_invents_no_outage(fleet: Fleet, own_ser
         assert target.requests - probed > 50 * AWAY_S / INTERVAL_S / 2, "checks went on"
         revive(own_servers)
         back = time.monotonic()
-        client: Redis = streams.connect(fleet.redis_url)
+        client: Redis = Redis.from_url(fleet.redis_url, **streams.options())
         eventually(lambda: _answers(fleet) and client.xlen(streams.ticks("eu")) < 100, seconds=30, what="no backlog")
         backlog_gone_s = time.monotonic() - back
         client.close()
@@ -106,7 +106,7 @@ def test_streams_that_vanish_are_made_again(fleet: Fleet) -> None:
     with Target() as target:
         add_sites(fleet.dsn, [f"{target.url}/{n}" for n in range(20)], interval_s=INTERVAL_S)
         eventually(lambda: count(fleet.dsn, "select count(*) from ticks") > 20)
-        client: Redis = streams.connect(fleet.redis_url)
+        client: Redis = Redis.from_url(fleet.redis_url, **streams.options())
         client.flushall()
         client.close()
         gone = now()

@@ -184,6 +184,8 @@ def test_regions_are_added_listed_and_removed(run: Run) -> None:
         "source_address": None,
         "proxy": "http://p:1",
         "resolvers": ["1.1.1.1"],
+        "min_probers": 1,
+        "max_probers": 4,
     }
     assert [row[0] for row in lines(run("regions", "list"))] == ["eu", "lab", "us"]
     assert "KEY: there is a region 'lab' already" in run("regions", "add", "lab", status=2).stderr

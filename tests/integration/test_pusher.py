@@ -17,7 +17,7 @@ from workers.pusher import Pusher
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[Redis]:
-    with streams.connect(redis_url) as client:
+    with Redis.from_url(redis_url, **streams.options()) as client:
         yield client
 
 

@@ -57,8 +57,8 @@ def test_shuffled_and_repeated_batches_store_the_same_ticks(dsn: str, series: tu
             with connection.transaction():
                 record(connection, batch, now=now())
         with connection.transaction():
-            assert record(connection, story, now=now()) <= len(story)
-            assert record(connection, story, now=now()) == 0
+            assert len(record(connection, story, now=now())) <= len(story)
+            assert record(connection, story, now=now()) == []
     stored = rows_of(dsn, STORED, since)
     assert len(stored) == len(story)
     assert {(at, attempt) for at, attempt, *_ in stored} == {(t.scheduled_at, t.attempt) for t in story}
@@ -85,7 +85,7 @@ def test_a_probers_tick_replaces_what_was_written_in_its_absence_and_nothing_els
 def test_text_that_postgres_refuses_is_mended(dsn: str, series: tuple[int, int]) -> None:
     [tick] = ticks(series, 1, since=now() - timedelta(hours=7))
     with psycopg.connect(plain_dsn(dsn), autocommit=True) as connection, connection.transaction():
-        assert record(connection, [cleaned(structs.replace(tick, detail="a\x00b\ud800c"))], now=now()) == 1
+        assert len(record(connection, [cleaned(structs.replace(tick, detail="a\x00b\ud800c"))], now=now())) == 1
     [(detail,)] = rows_of(dsn, "select detail from ticks where scheduled_at = %s", tick.scheduled_at)
     assert detail == "a�b?c"
 
@@ -105,7 +105,7 @@ def test_a_late_tick_marks_its_hour_and_those_into_which_it_is_held(dsn: str, se
 @pytest.fixture
 def recorder(dsn: str, redis_url: str, series: tuple[int, int]) -> Iterator[tuple[Recorder, Redis]]:
     assert series
-    client = streams.connect(redis_url)
+    client: Redis = Redis.from_url(redis_url, **streams.options())
     streams.ensure_groups(client, "eu")
     recorder = Recorder(dsn, client, clock=now)
     yield recorder, client

@@ -1,15 +1,19 @@
-"""`betterstack regions`: list, add, remove."""
+"""`betterstack regions`: list, add, edit, remove, and what to run where a region's probers are elsewhere."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from pipeline.errors import WorkbenchError
+from pipeline.vocabulary import Region
 from workers.commands.store import ACTOR, echo_json, echo_table, said, store
 
-app = typer.Typer(name="regions", help="Where checks are made from: list, add, remove.", no_args_is_help=True)
+app = typer.Typer(
+    name="regions", help="Where checks are made from: list, add, edit, remove, join.", no_args_is_help=True
+)
 
 OPTIONS = {
     "key": "KEY",
@@ -17,7 +21,15 @@ OPTIONS = {
     "source_address": "--source-address",
     "proxy": "--proxy",
     "resolvers": "--resolver",
+    "min_probers": "--min-probers",
+    "max_probers": "--max-probers",
 }
+Name = Annotated[str | None, typer.Option(help="what people read")]
+Source = Annotated[str | None, typer.Option(help="local address that probes leave from; '' for none")]
+Proxy = Annotated[str | None, typer.Option(help="http://host:port that probes go through; '' for none")]
+Resolver = Annotated[list[str] | None, typer.Option(help="DNS server as ip or ip:port; again for more; '' for none")]
+Least = Annotated[int | None, typer.Option(help="prober processes it has at least, when probed here")]
+Most = Annotated[int | None, typer.Option(help="and at most, under load")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead")]
 
 
@@ -42,23 +54,24 @@ def add(
     key: Annotated[str, typer.Argument(help="a-z, 0-9 and -")],
     name: Annotated[str, typer.Option(help="what people read; the key unless told")] = "",
     elsewhere: Annotated[bool, typer.Option("--elsewhere", help="its probers run on another machine")] = False,
-    source_address: Annotated[str | None, typer.Option(help="local address that probes leave from")] = None,
-    proxy: Annotated[str | None, typer.Option(help="http://host:port that probes go through")] = None,
-    resolver: Annotated[list[str] | None, typer.Option(help="DNS server as ip or ip:port; again for more")] = None,
+    source_address: Source = None,
+    proxy: Proxy = None,
+    resolver: Resolver = None,
+    min_probers: Least = None,
+    max_probers: Most = None,
     json: AsJson = False,
 ) -> None:
     """Add a region. Sites that follow all regions are checked from it at once."""
     from pipeline.declared import RegionIn, parse
     from pipeline.store.regions import create_region, region_fields
 
-    fields = {
-        "key": key,
-        "name": name,
-        "managed": not elsewhere,
-        "source_address": source_address,
-        "proxy": proxy,
-        "resolvers": resolver or [],
-    }
+    fields = {"key": key, "name": name, "managed": not elsewhere} | _given(
+        source_address=source_address,
+        proxy=proxy,
+        resolvers=resolver,
+        min_probers=min_probers,
+        max_probers=max_probers,
+    )
     with said(OPTIONS):
         wanted = parse(RegionIn, fields)
         with store(OPTIONS) as connection:
@@ -70,6 +83,80 @@ def add(
 
 
 @app.command()
+def edit(
+    key: Annotated[str, typer.Argument(help="key of the region")],
+    name: Name = None,
+    elsewhere: Annotated[
+        bool | None, typer.Option("--elsewhere/--here", help="whether its probers run on another machine")
+    ] = None,
+    source_address: Source = None,
+    proxy: Proxy = None,
+    resolver: Resolver = None,
+    min_probers: Least = None,
+    max_probers: Most = None,
+    json: AsJson = False,
+) -> None:
+    """Change what is named; the rest stays. Sites are checked in the new way at once."""
+    from pipeline.store.regions import region_fields, update_region
+
+    changes = _given(
+        name=name,
+        managed=None if elsewhere is None else not elsewhere,
+        source_address=source_address,
+        proxy=proxy,
+        resolvers=resolver,
+        min_probers=min_probers,
+        max_probers=max_probers,
+    )
+    if not changes:
+        raise typer.BadParameter("name what is to change, such as --elsewhere or --max-probers 8")
+    with store(OPTIONS) as connection:
+        changed = update_region(connection, key, changes, now=datetime.now(UTC), actor=ACTOR)
+    if json:
+        echo_json(region_fields(changed))
+        return
+    typer.echo(f"{key} is changed")
+    if elsewhere:
+        typer.echo(f"What to run there: betterstack region join-command {key}")
+
+
+@app.command("join-command")
+def join_command(
+    key: Annotated[str, typer.Argument(help="key of a region whose probers run elsewhere")],
+    rotate: Annotated[bool, typer.Option("--rotate", help="make credentials given out before useless")] = False,
+    insecure: Annotated[bool, typer.Option("--insecure", help="accept a Redis without TLS")] = False,
+    json: AsJson = False,
+) -> None:
+    """Print what to run on another machine, so that a region's checks are made from there. It holds credentials."""
+    from pipeline import product
+    from workers import joining, secret_key
+    from workers.cli import read_settings
+
+    with said():
+        settings = read_settings()
+        url = joining.public_url(settings.public_redis_url, settings.redis_url, insecure=insecure)
+        region = _region_elsewhere(key)
+        secret = secret_key.ensure(settings)
+        if rotate:
+            region = _rotated(key)
+        found = joining.join(
+            region,
+            secret,
+            url,
+            image=f"{product.DISTRIBUTION}:{product.version()}",
+            own_authority=settings.redis_ca is not None,
+        )
+    if json:
+        echo_json(found._asdict())
+    else:
+        typer.echo(joining.script(found))
+    if rotate:
+        typer.echo(
+            f"The credentials that {key} had before are useless within seconds, once the pusher has seen it", err=True
+        )
+
+
+@app.command()
 def remove(key: Annotated[str, typer.Argument(help="key of the region")]) -> None:
     """End a region. Refused while a site would be checked from nowhere; what was measured stays."""
     from pipeline.store.regions import delete_region
@@ -77,3 +164,30 @@ def remove(key: Annotated[str, typer.Argument(help="key of the region")]) -> Non
     with store() as connection:
         delete_region(connection, key, now=datetime.now(UTC), actor=ACTOR)
     typer.echo(f"{key} is removed")
+
+
+def _region_elsewhere(key: str) -> Region:
+    from pipeline.store.regions import get_region
+
+    with store(read_only=True) as connection:
+        region = get_region(connection, key)
+    if region.managed:
+        raise WorkbenchError(
+            f"{key} is probed by this workbench. To have it probed from another machine: "
+            f"betterstack regions edit {key} --elsewhere"
+        )
+    return region
+
+
+def _rotated(key: str) -> Region:
+    from pipeline.store.regions import rotate_access
+
+    with store() as connection:
+        return rotate_access(connection, key, now=datetime.now(UTC), actor=ACTOR)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """What was named on the command line. An empty text, alone or as the only resolver, takes away what was set."""
+    named = {name: value for name, value in options.items() if value is not None}
+    empty: dict[str, Any] = {"source_address": None, "proxy": None, "resolvers": []}
+    return {name: empty[name] if name in empty and value in ("", [""]) else value for name, value in named.items()}

