@@ -15,11 +15,18 @@ from typing import NamedTuple
 from pipeline.store.beats import Decision
 
 APART = timedelta(seconds=30)  # at most one decision a region in this time
-ARRIVAL_WINDOW = timedelta(seconds=5)  # checks are pushed once a second: five of them tell the rate to some 10 %
+# Checks are pushed once a second, so a shorter time tells no rate. A longer one lags behind a load that has just risen.
+ARRIVAL_WINDOW = timedelta(seconds=2)
+# Figures come once a second: three of them in a row ask for more probers before more come, since one decision has to do
+# for half a minute.
+SURE = timedelta(seconds=2.8)
+AGREEING = 3
 CALM = timedelta(seconds=60)  # fewer probers only after this long without needing more
 STALE = timedelta(seconds=10)  # older figures decide nothing
 FILL = 0.8  # share of a prober's probes in flight that we plan with; the rest is for slow minutes
 LATE_MS = 500.0  # p95 of how late checks start
+HALF = 0.5  # with less than this share of the probes in flight, lateness may be one burst (a hundred new sites), …
+LONG = timedelta(seconds=14)  # … until it has lasted for longer than its own window
 OVERDUE_S = 1.0  # how long a check may wait in the stream beyond its time
 
 
@@ -64,8 +71,7 @@ def need(loads: Sequence[Load], running: int) -> Need | None:
         "lateness_p95_ms": newest.lateness_p95_ms,
         "overdue_s": round(newest.overdue_s, 1),
     }
-    late = (newest.lateness_p95_ms or 0.0) > LATE_MS or newest.overdue_s > OVERDUE_S
-    count, why = 1, "little to do"
+    count, at_once, why = 1, 0.0, "little to do"
     if rate and newest.probe_s and newest.in_flight_limit:
         at_once = rate * newest.probe_s
         count = max(1, math.ceil(at_once / (newest.in_flight_limit * FILL)))
@@ -75,10 +81,16 @@ def need(loads: Sequence[Load], running: int) -> Need | None:
         )
     elif newest.in_flight_limit == 0:
         return None  # no prober has told us yet what it can
-    if late and count <= running:
+    crowded = at_once > HALF * running * newest.in_flight_limit
+    lasting = newest.at - loads[0].at >= LONG and all(map(is_late, loads))
+    if count <= running and is_late(newest) and (crowded or lasting):
         count = running + 1
         why = f"checks start {newest.lateness_p95_ms or 0:.0f} ms late (p95), the oldest waits {newest.overdue_s:.1f} s"
     return Need(newest.at, count, why, figures)
+
+
+def is_late(load: Load) -> bool:
+    return (load.lateness_p95_ms or 0.0) > LATE_MS or load.overdue_s > OVERDUE_S
 
 
 def arrivals_per_s(loads: Sequence[Load]) -> float | None:
@@ -106,9 +118,11 @@ def decide(
     if not needs or now - needs[-1].at > STALE or (last_at is not None and now - last_at < APART):
         return None
     newest = needs[-1]
-    if (wanted := bounds.clamp(newest.probers)) > running:
-        capped = f"; {bounds.most} is the most it may have" if newest.probers > bounds.most else ""
-        return Decision(region_id, now, running, wanted, newest.why + capped, newest.figures)
+    lately = [each for each in needs if newest.at - each.at <= SURE]
+    most = max(lately, key=lambda each: each.probers)
+    if len(lately) >= AGREEING and bounds.clamp(min(each.probers for each in lately)) > running:
+        capped = f"; {bounds.most} is the most it may have" if most.probers > bounds.most else ""
+        return Decision(region_id, now, running, bounds.clamp(most.probers), most.why + capped, most.figures)
     most = max(needs, key=lambda each: each.probers)
     calm_since = last_at if last_at and last_at > needs[0].at else needs[0].at
     wanted = bounds.clamp(most.probers)

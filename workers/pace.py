@@ -1,4 +1,7 @@
-"""What a prober knows of its own pace: how late it starts, how long a probe takes, how much it may hold. Pure."""
+"""What a prober knows of its own pace: how late it starts, how long a probe takes, how much it may hold. Pure.
+
+Late is a start after the check's time and after it was sent: what was sent late is not the prober's being slow.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,11 @@ from typing import NamedTuple
 AHEAD_S = 2.5  # checks come two seconds ahead of their time, and a beat apart
 WINDOW_S = 10.0  # lateness is that of the last ten seconds: what was is no reason to scale
 FIRST_GUESS_S = 0.5  # how long a probe takes, before we have seen one
-SMOOTHING = 0.05  # weight of the newest probe
+SMOOTHING = 0.02  # weight of the newest probe
+AT_ONCE_S = 0.25  # what is read in one go is what can be started in this time, …
+LEAST_READ, MOST_READ = 8, 500  # … within these bounds
+QUEUED = 0.25  # share of the probes in flight that may wait for a place among them
+BUSY = 0.6  # share of the probes in flight from which on we take no faster than we can start
 LEAST_HELD = 50  # a reply of Redis is worth some work
 
 
@@ -30,6 +37,8 @@ class Pace:
         self.probed = 0
         self.late = 0
         self.busy_s = 0.0
+        self._tokens = 0.0
+        self._refilled = 0.0
 
     def started(self, now: float, late_ms: float) -> None:
         self._started.append((now, late_ms))
@@ -62,5 +71,29 @@ class Pace:
 
         Whatever exceeds that stays in the stream, where a prober that was started to help can take it.
         """
-        per_second = self._in_flight / max(self._probe_s, 0.001)
-        return min(most, max(LEAST_HELD, self._in_flight + int(per_second * AHEAD_S)))
+        return min(most, max(LEAST_HELD, self._in_flight + int(self._per_s * AHEAD_S)))
+
+    def allowance(self, now: float, probing: int, queued: int) -> int:
+        """How many checks to read in one go; zero for none just now.
+
+        All checks of a second are sent at once. Whoever is busy takes them no faster than it can start them, so that
+        they spread over the region's probers; else the first to read would have them all, and start them late. Whoever
+        has checks `queued` whose time has come takes none until they are under way.
+        """
+        at_once = max(LEAST_READ, min(MOST_READ, int(self._per_s * AT_ONCE_S)))
+        if queued > self._in_flight * QUEUED:
+            self._tokens = 0.0
+        elif probing < self._in_flight * BUSY:
+            self._tokens = at_once
+        else:
+            self._tokens = min(at_once, self._tokens + (now - self._refilled) * self._per_s)
+        self._refilled = now
+        return int(self._tokens)
+
+    def took(self, checks: int) -> None:
+        self._tokens -= checks
+
+    @property
+    def _per_s(self) -> float:
+        """Probes that we can start in a second, with all slots in use."""
+        return self._in_flight / max(self._probe_s, 0.001)

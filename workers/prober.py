@@ -23,6 +23,7 @@ from typing import Any
 import uvloop
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
+from pipeline import guard
 from pipeline.settings import Settings
 from pipeline.vocabulary import Check, Outcome, Probe, Tick, cleaned
 from workers import streams
@@ -44,6 +45,7 @@ log = logging.getLogger("prober")
 HELD_LIMIT = 4_000  # taken and not handed over: 2 s ahead at 1 000 checks/s, twice; some 8 MB
 SOON_S = 5.0  # what waits longer than this does not count against that
 SLEEPING_LIMIT = 50_000  # held in all, some 100 MB: 150 failures/s with the longest spacing
+READ_AGAIN_S = 0.02  # how soon a busy prober asks itself again whether it may take more
 BATCH = 200  # ticks in one hand-over
 LINGER_S = 0.02  # how long the first tick of a batch waits for company
 BEAT_S = 1.5  # renew, claim: a lease survives two lost beats
@@ -79,6 +81,7 @@ class Prober:
         self._stalls = Stalls()
         self._refused = False
         self._sleeping = 0
+        self._queued = 0
         self._probing = 0
         self._started_at = clock()
 
@@ -121,8 +124,13 @@ class Prober:
                 self._room.clear()
                 await self._room.wait()
                 continue
+            allowance = self._pace.allowance(time.monotonic(), self._probing, self._queued)
+            if not allowance:
+                await asyncio.sleep(READ_AGAIN_S)
+                continue
             try:
-                entries = await self._courier.take(min(room, 500))
+                entries = await self._courier.take(min(room, allowance))
+                self._pace.took(len(entries))
                 pause = 0.0
             except RedisError as error:
                 pause = await self._recover(error, pause)
@@ -197,30 +205,43 @@ class Prober:
             wait_s = (check.starts_at - self._clock()).total_seconds()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        async with self._slots:
-            began, started_at = time.monotonic(), self._clock()
-            self._unstarted.pop(entry_id, None)
-            late_ms = (started_at - check.starts_at).total_seconds() * 1000
-            if is_late(check, started_at):
-                self._pace.gave_up(began, late_ms)
-                detail = f"taken {late_ms / 1000:.1f} s after its time"
-                return unprobed(check, Outcome.LATE, detail=detail, prober=self._courier.consumer)
-            self._pace.started(began, late_ms)
-            self._probing += 1
-            mark = self._stalls.mark()
-            reached("prober: before probe")
-            try:
-                probe = await self._probe(check)
-            finally:
-                self._probing -= 1
-                self._pace.ended(time.monotonic() - began)
-            return tick_of(
-                check,
-                probe,
-                started_at=started_at,
-                stall_ms=self._stalls.longest_ms(mark),
-                prober=self._courier.consumer,
-            )
+        self._queued += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._queued -= 1
+        try:
+            return await self._start(entry_id, check)
+        finally:
+            self._slots.release()
+
+    async def _start(self, entry_id: bytes, check: Check) -> Tick:
+        """Probe now, unless it is too late for that."""
+        began, started_at = time.monotonic(), self._clock()
+        self._unstarted.pop(entry_id, None)
+        late_ms = (started_at - check.starts_at).total_seconds() * 1000
+        # A new site's first check is sent after its time: that is not our being slow.
+        slow_ms = min(late_ms, started_at.timestamp() * 1000 - streams.added_ms(entry_id))
+        if is_late(check, started_at):
+            self._pace.gave_up(began, slow_ms)
+            detail = f"taken {late_ms / 1000:.1f} s after its time"
+            return unprobed(check, Outcome.LATE, detail=detail, prober=self._courier.consumer)
+        self._pace.started(began, slow_ms)
+        self._probing += 1
+        mark = self._stalls.mark()
+        reached("prober: before probe")
+        try:
+            probe = await self._probe(check)
+        finally:
+            self._probing -= 1
+            self._pace.ended(time.monotonic() - began)
+        return tick_of(
+            check,
+            probe,
+            started_at=started_at,
+            stall_ms=self._stalls.longest_ms(mark),
+            prober=self._courier.consumer,
+        )
 
     async def _probe(self, check: Check) -> Probe:
         """Whatever goes wrong in our own code says nothing about the site."""

@@ -7,7 +7,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import psycopg
@@ -17,10 +17,11 @@ from pipeline.store.loads import RegionLoad
 from pipeline.store.schedule import regions_known
 from pipeline.store.session import session
 from pipeline.vocabulary import Region
-from workers.autoscaler import ARRIVAL_WINDOW, CALM, Bounds, Load, Need, decide, need
+from workers.autoscaler import CALM, LONG, Bounds, Load, Need, decide, need
 
 log = logging.getLogger("scaling")
 
+REMEMBERED = LONG + timedelta(seconds=2)  # of loads
 AHEAD_S = 2.0  # checks are in the stream this long before their time
 
 
@@ -44,7 +45,7 @@ class Memory:
         if self.loads and load.at <= self.loads[-1].at:
             return
         self.loads.append(load)
-        while load.at - self.loads[0].at > ARRIVAL_WINDOW * 2:
+        while load.at - self.loads[0].at > REMEMBERED:
             self.loads.popleft()
         if (needed := need(self.loads, self.count)) is not None:
             self.needs.append(needed)

@@ -270,11 +270,16 @@ def entries_of(reply: Any) -> list[Entry]:
     return [Entry(entry_id, fields or {}) for entries in reply.values() for entry_id, fields in entries]
 
 
+def added_ms(entry_id: bytes | str) -> int:
+    """When an entry was added, in milliseconds since 1970 by the server's clock: its id tells."""
+    return int(_text(entry_id).split("-")[0])
+
+
 def _age_s(entry_id: bytes | str | None) -> float:
     """Seconds since an entry was added, by the milliseconds in its id."""
     if entry_id is None:
         return 0.0
-    return max(0.0, time.time() - int(_text(entry_id).split("-")[0]) / 1000)
+    return max(0.0, time.time() - added_ms(entry_id) / 1000)
 
 
 def _literal(prefix: str) -> str:

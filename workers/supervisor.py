@@ -28,6 +28,7 @@ LAST_RETRY_S = 30.0
 HEALTHY_S = 30.0  # who lived this long starts from the first retry again
 DRAIN_S = 10.0  # what a prober of a deleted region gets to finish its checks
 BEAT_S = 0.1
+ALIVE_FILE = "BETTERSTACK_ALIVE_FILE"
 REGIONS_EVERY_S = 1.0
 
 Command: TypeAlias = tuple[str, ...]  # the arguments after `betterstack`
@@ -183,11 +184,13 @@ class Supervisor:
                     log.info("role stopped", extra={"action": "role_stopped", "name_of_role": name})
 
     def _start(self, now: float, name: str, command: Command) -> None:
+        # The alive file tells a container of us alone, since we are its first process.
+        inherited = {key: value for key, value in self.environment.items() if key != ALIVE_FILE}
         # -P: a folder named `app` where somebody happens to stand must not become ours.
         self._processes[name] = subprocess.Popen(  # noqa: S603 (our own command line)
             [sys.executable, "-P", "-m", "workers.cli", *command],
             stdin=subprocess.DEVNULL,
-            env={**self.environment, SUPERVISOR_PID: str(os.getpid())},
+            env={**inherited, SUPERVISOR_PID: str(os.getpid())},
             process_group=0,  # a terminal's Ctrl-C is for us alone, we stop them in order
         )
         known = self._children.get(name)
@@ -232,5 +235,4 @@ def utc_now() -> datetime:
 def run(settings: Settings, stop: Stop) -> None:
     """Run the probers of managed regions until told to stop; the other roles are somebody else's."""
     scaler = Scaler(settings.database, clock=utc_now)
-    environment = {name: value for name, value in os.environ.items() if name != "BETTERSTACK_ALIVE_FILE"}
-    Supervisor(scaler.look, environment, roles=()).run(stop, lambda: None)
+    Supervisor(scaler.look, os.environ, roles=()).run(stop, lambda: None)

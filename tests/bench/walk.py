@@ -121,7 +121,7 @@ def late_tick(fleet: Fleet) -> float:
     )
     at = now().replace(minute=30, second=0, microsecond=0) - timedelta(hours=1)
     tick = Tick(site, region, at, 0, at, Outcome.OK, True, interval, revision, "bench", latency_ms=1.0)  # type: ignore[arg-type] # ints
-    client: Redis = streams.connect(fleet.redis_url)
+    client: Redis = Redis.from_url(fleet.redis_url, **streams.options())
     streams.push(client, streams.ticks("eu"), [pack(tick)])
     client.close()
     began = time.monotonic()
@@ -136,7 +136,7 @@ def settle(fleet: Fleet, roles: dict[str, psutil.Process]) -> None:
     for process in list(fleet.running):
         if process.pid == roles["pusher"].pid:
             fleet.stop(process)
-    client: Redis = streams.connect(fleet.redis_url)
+    client: Redis = Redis.from_url(fleet.redis_url, **streams.options())
     eventually(lambda: client.xlen(streams.checks("eu")) + client.xlen(streams.ticks("eu")) == 0, what="empty streams")
     client.close()
     eventually(lambda: count(fleet.dsn, "select count(*) from dirty_hours") == 0, seconds=150, what="rolled up hours")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def load(
     return Load(at(seconds), 1, int(added), probe_s, 32, late_ms, overdue_s)
 
 
-def steady(per_s: float, *, seconds: int = 8, **figures: float) -> list[Load]:
+def steady(per_s: float, *, seconds: int = 8, **figures: Any) -> list[Load]:
     return [load(second, per_s * second, **figures) for second in range(seconds)]
 
 
@@ -48,13 +49,20 @@ def test_a_load_asks_for_as_many_probers_as_keep_a_fifth_of_their_slots_free() -
     assert "200 checks/s of 400 ms keep 80 probes in flight" in found.why
 
 
-def test_checks_that_start_late_ask_for_one_more_whatever_the_load_says() -> None:
-    for late in (need(steady(10, late_ms=501.0), 2), need(steady(10, overdue_s=1.1), 2)):
-        assert late is not None
-        assert late.probers == 3
-    on_time = need(steady(10, late_ms=499.0, overdue_s=0.9), 2)
+@pytest.mark.parametrize("figures", [{"late_ms": 501.0}, {"overdue_s": 1.1}])
+def test_checks_that_start_late_ask_for_one_more_where_probes_are_many_or_it_lasts(figures: dict[str, Any]) -> None:
+    crowded, burst = need(steady(100, **figures), 2), need(steady(10, **figures), 2)
+    lasting = need(steady(10, seconds=16, **figures), 2)
+    assert crowded is not None
+    assert burst is not None
+    assert lasting is not None
+    assert [crowded.probers, burst.probers, lasting.probers] == [3, 1, 3]
+
+
+def test_a_little_late_asks_for_nothing() -> None:
+    on_time = need(steady(100, late_ms=499.0, overdue_s=0.9), 2)
     assert on_time is not None
-    assert on_time.probers == 1
+    assert on_time.probers == 2
 
 
 def test_nothing_is_asked_before_a_prober_has_told_what_it_can() -> None:
@@ -62,22 +70,23 @@ def test_nothing_is_asked_before_a_prober_has_told_what_it_can() -> None:
 
 
 def test_the_rate_needs_a_few_seconds_and_survives_a_stream_that_began_anew() -> None:
-    assert arrivals_per_s(steady(50, seconds=3)) is None
+    assert arrivals_per_s(steady(50, seconds=2)) is None
     assert arrivals_per_s(steady(50)) == 50
     assert arrivals_per_s([*steady(50), load(9, 0)]) is None
 
 
 def test_more_probers_come_in_one_decision_up_to_the_most() -> None:
-    found = decided(0, 1, needs(4))
+    assert decided(1, 1, needs(2, 4)) is None  # a load that rises is not judged half-way
+    found = decided(2, 1, needs(2, 4, 4))
     assert found is not None
     assert (found.before, found.after) == (1, 3)
     assert "3 is the most it may have" in found.reason
 
 
 def test_a_region_is_left_alone_for_half_a_minute_after_a_decision() -> None:
-    just_before, long_before = at(0) - APART + timedelta(seconds=1), at(0) - APART
-    assert decided(0, 1, needs(3), just_before) is None
-    assert decided(0, 1, needs(3), long_before) is not None
+    just_before, long_before = at(3) - APART, at(2) - APART
+    assert decided(2, 1, needs(3, 3, 3), just_before) is None
+    assert decided(2, 1, needs(3, 3, 3), long_before) is not None
 
 
 def test_fewer_probers_need_a_minute_in_which_no_more_were_needed() -> None:
@@ -92,7 +101,7 @@ def test_fewer_probers_need_a_minute_in_which_no_more_were_needed() -> None:
 
 
 def test_old_figures_decide_nothing() -> None:
-    assert decided(STALE.total_seconds() + 1, 1, needs(3)) is None
+    assert decided(STALE.total_seconds() + 3, 1, needs(3, 3, 3)) is None
     assert decided(0, 1, []) is None
 
 
@@ -108,5 +117,5 @@ def test_a_memory_keeps_a_minute_and_takes_no_figure_twice() -> None:
     for second in range(200):
         memory.take_in(load(second, second * 10))
         memory.take_in(load(second, second * 10))
-    assert len(memory.loads) <= 12
+    assert len(memory.loads) <= 17
     assert len(memory.needs) == CALM.total_seconds() + 1
