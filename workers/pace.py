@@ -15,7 +15,10 @@ SMOOTHING = 0.02  # weight of the newest probe
 AT_ONCE_S = 0.25  # what is read in one go is what can be started in this time, …
 LEAST_READ, MOST_READ = 8, 500  # … within these bounds
 QUEUED = 0.25  # share of the probes in flight that may wait for a place among them
-BUSY = 0.6  # share of the probes in flight from which on we take no faster than we can start
+HEADROOM = 1.25  # over what we can start: probes end when they like, and a place must not stay empty
+# Whoever had this share of its places in use in the last seconds takes little faster than it can start. It has to be
+# several seconds: a region's probers would else take turns, each a whole second's checks.
+BUSY, BUSY_FOR_S = 0.6, 10.0
 LEAST_HELD = 50  # a reply of Redis is worth some work
 
 
@@ -39,6 +42,7 @@ class Pace:
         self.busy_s = 0.0
         self._tokens = 0.0
         self._refilled = 0.0
+        self._busy_until = 0.0
 
     def started(self, now: float, late_ms: float) -> None:
         self._started.append((now, late_ms))
@@ -76,19 +80,21 @@ class Pace:
     def allowance(self, now: float, probing: int, queued: int) -> int:
         """How many checks to read in one go; zero for none just now.
 
-        All checks of a second are sent at once. Whoever is busy takes them no faster than it can start them, so that
-        they spread over the region's probers; else the first to read would have them all, and start them late. Whoever
-        has checks `queued` whose time has come takes none until they are under way.
+        All checks of a second are sent at once. Whoever was busy lately takes them little faster than it can start
+        them, so that they spread over the region's probers; else the first to read has them all, and starts them late.
+        Where checks are `queued`, since their time has come and all places are taken, they are kept to a few: enough
+        to leave no place empty when probes end together, and the rest is for whoever has a place.
         """
+        if probing >= self._in_flight * BUSY:
+            self._busy_until = now + BUSY_FOR_S
         at_once = max(LEAST_READ, min(MOST_READ, int(self._per_s * AT_ONCE_S)))
-        if queued > self._in_flight * QUEUED:
-            self._tokens = 0.0
-        elif probing < self._in_flight * BUSY:
+        if now >= self._busy_until:
             self._tokens = at_once
         else:
-            self._tokens = min(at_once, self._tokens + (now - self._refilled) * self._per_s)
+            self._tokens = min(at_once, self._tokens + (now - self._refilled) * self._per_s * HEADROOM)
         self._refilled = now
-        return int(self._tokens)
+        most = int(self._in_flight * QUEUED) - queued if queued else at_once
+        return int(max(0.0, min(self._tokens, most)))
 
     def took(self, checks: int) -> None:
         self._tokens -= checks

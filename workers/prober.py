@@ -147,7 +147,7 @@ class Prober:
             log.error(todo, extra={"action": "access_refused", "error": str(error)})
         elif not pause and not lost and not refused:
             log.warning("cannot take checks", extra={"action": "redis_away", "error": str(error)})
-        elif pause == 0.4:
+        elif lost and pause == 0.4:
             log.info("the region has no stream yet", extra={"action": "group_lost"})
         self._refused = refused
         pause = min(1.0, pause * 2 or 0.1)

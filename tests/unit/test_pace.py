@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.pace import AHEAD_S, LEAST_HELD, WINDOW_S, Lateness, Pace
+from workers.pace import AHEAD_S, BUSY_FOR_S, LEAST_HELD, WINDOW_S, Lateness, Pace
 
 
 def test_lateness_is_that_of_the_last_ten_seconds() -> None:
@@ -39,15 +39,23 @@ def test_fast_probes_are_bound_by_the_limit_and_slow_ones_leave_some_room() -> N
     assert slow.room(4_000) == LEAST_HELD
 
 
-def test_a_busy_prober_takes_no_more_than_it_can_start_and_an_idle_one_whatever_comes() -> None:
+def test_a_busy_prober_takes_little_more_than_it_can_start_and_an_idle_one_whatever_comes() -> None:
     pace = Pace(32)
     pace.ended(0.4)  # 80 a second
     assert pace.allowance(0.0, probing=32, queued=0) == 0
     taken = 0
     for step in range(1, 101):
-        if allowed := pace.allowance(step / 50, probing=32, queued=8):
+        if allowed := pace.allowance(step / 50, probing=32, queued=0):
             pace.took(allowed)
             taken += allowed
-    assert 155 <= taken <= 160
-    assert [pace.allowance(2.0, probing=10, queued=0) for _ in range(3)] == [20, 20, 20]
-    assert pace.allowance(3.0, probing=32, queued=9) == 0
+    assert 190 <= taken <= 200
+    assert pace.allowance(2.0, probing=0, queued=0) < 20  # busy lately, so the next second's checks are shared, too
+    assert [pace.allowance(2.0 + BUSY_FOR_S, probing=10, queued=0) for _ in range(3)] == [20, 20, 20]
+
+
+def test_a_prober_that_is_behind_keeps_a_few_checks_at_hand_and_leaves_the_rest_to_others() -> None:
+    pace = Pace(32)
+    pace.ended(0.4)
+    assert [pace.allowance(1.0, probing=32, queued=queued) for queued in (1, 7, 8, 30)] == [7, 1, 0, 0]
+    pace.took(20)
+    assert pace.allowance(1.0, probing=32, queued=1) == 0  # and those come at its own pace, too
