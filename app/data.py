@@ -15,21 +15,32 @@ import polars as pl
 import streamlit as st
 from sqlalchemy import Connection, Engine
 
-from pipeline.declared import RegionIn, SiteIn, parse
-from pipeline.health import Health
+from app import outbound
+from app.windows import RANGES, Window, floored, following
+from pipeline.checkup import checkup as judge_vitals
+from pipeline.declared import Declared, RegionIn, SiteIn, parse
+from pipeline.errors import UnavailableError
+from pipeline.health import Health, unreachable
+from pipeline.naming import suggest_key
 from pipeline.settings import Settings
+from pipeline.sitemaps import Sitemap
 from pipeline.store import engine as engines
-from pipeline.store import overview, regions, series, sites
+from pipeline.store import fleet_series, history, overview, regions, series, sites
+from pipeline.store.apply import apply
 from pipeline.store.explained import explained
+from pipeline.store.history import Detail, Strip
 from pipeline.store.overview import Change, Counts, Found, RegionFacts, SiteRow, Wanted
 from pipeline.store.uptime import Uptime, uptime_of
+from pipeline.store.vitals import disk_of, read_vitals
+from pipeline.understood import Understood
 from pipeline.vocabulary import Region, Site
 
 ACTOR = "app"  # until there is sign-in
-RANGES = {"1h": timedelta(hours=1), "6h": timedelta(hours=6), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
-# How old a chart may be: a share of its range that nobody sees.
-CHART_AGE_S = {"1h": 5, "6h": 15, "24h": 30, "7d": 120}
-WINDOWS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+# Buckets of the fleet's samples: some 180 to 340 points a region, which is what a chart has pixels for.
+SAMPLED_EVERY_S = {"1h": 20, "6h": 120, "24h": 300, "7d": 1800}
+WINDOWS = {name: RANGES[name] for name in ("24h", "7d", "30d")}  # over which uptimes are told
+# Open hours are rolled up once a minute: what is newer than this is yet to come, and not unknown.
+ROLLED_AFTER = timedelta(seconds=90)
 TICKS_BACK = timedelta(days=8)
 
 
@@ -62,11 +73,11 @@ def _writing() -> Iterator[Connection]:
 # --- what is now ------------------------------------------------------------------------------------------------------
 
 
-@st.cache_data(ttl=1, show_spinner=False)
-def counts() -> Counts:
-    """Sites by state, as of now."""
+@st.cache_data(ttl=1, max_entries=20, show_spinner=False)
+def counts(region: str = "") -> Counts:
+    """Sites by state, as of now; with a region's key those checked from there, as seen there."""
     with _reading() as connection:
-        return overview.count_states(connection, utc_now())
+        return overview.count_states(connection, utc_now(), region)
 
 
 @st.cache_data(ttl=1, max_entries=100, show_spinner=False)
@@ -97,6 +108,24 @@ def health() -> Health:
         return overview.our_health(connection, utc_now())
 
 
+@st.cache_data(ttl=2, show_spinner=False)
+def checkup() -> Health:
+    """All our own parts. Where Postgres is away, that; it never raises."""
+    try:
+        with _reading() as connection:
+            vitals = read_vitals(connection, utc_now)
+    except UnavailableError as error:
+        return unreachable(str(error), since=_answered().get("at"))
+    _answered()["at"] = vitals.at
+    return judge_vitals(vitals, disk_of(Settings()))
+
+
+@st.cache_resource(show_spinner=False)
+def _answered() -> dict[str, datetime]:
+    """When Postgres last answered `checkup`."""
+    return {}
+
+
 @st.cache_data(ttl=5, show_spinner=False)
 def changes(limit: int = 8) -> list[Change]:
     """The last changes of verdict."""
@@ -124,6 +153,32 @@ def facts() -> list[RegionFacts]:
         return overview.region_facts(connection, utc_now())
 
 
+# --- the fleet over time ----------------------------------------------------------------------------------------------
+
+
+def samples(span: str) -> pl.DataFrame:
+    """How each region's probers fared over one of `RANGES`; columns of `charts.scaling.SAMPLED`."""
+    return _samples(span, _until(span))
+
+
+def decisions(span: str) -> pl.DataFrame:
+    """Frame DECISIONS over one of `RANGES`, the newest first."""
+    return _decisions(span, _floor(2))
+
+
+@st.cache_data(ttl=300, max_entries=20, show_spinner=False)
+def _samples(span: str, until: datetime) -> pl.DataFrame:
+    with _reading() as connection:
+        width_s = SAMPLED_EVERY_S[span]
+        return fleet_series.samples_over_time(connection, since=until - RANGES[span], until=until, width_s=width_s)
+
+
+@st.cache_data(ttl=300, max_entries=20, show_spinner=False)
+def _decisions(span: str, until: datetime) -> pl.DataFrame:
+    with _reading() as connection:
+        return fleet_series.decisions_over_time(connection, since=until - RANGES[span], until=until)
+
+
 # --- one site over time -----------------------------------------------------------------------------------------------
 
 
@@ -143,24 +198,30 @@ def ticks(site_id: int, limit: int = 60, seen_from: tuple[str, ...] = ()) -> pl.
         )
 
 
-def latency(site_id: int, span: str, seen_from: tuple[str, ...] = ()) -> pl.DataFrame:
-    """Median and 95th percentile by region over one of `RANGES`."""
-    return _latency(site_id, span, seen_from, _until(span))
+def detail(site_id: int, window: Window, seen_from: tuple[str, ...] = ()) -> Detail:
+    """States, latency and phases of a site over a window, of ticks or of rollups."""
+    since, until = window.bounds(utc_now())
+    return _detail(site_id, since, until, min(until, _rolled()), seen_from)
 
 
-def phases(site_id: int, span: str, seen_from: tuple[str, ...] = ()) -> pl.DataFrame:
-    """Mean phases over one of `RANGES`."""
-    return _phases(site_id, span, seen_from, _until(span))
+def overall(site_id: int, since: datetime, until: datetime, seen_from: tuple[str, ...] = ()) -> pl.DataFrame:
+    """Availability and latency of a site over all of a long range, for the strip that windows are picked from."""
+    return _overall(site_id, since, until, min(until, _rolled()), seen_from)
+
+
+def strips(site_ids: tuple[int, ...], span: str, region: str = "") -> dict[int, Strip]:
+    """States and latency of each of the sites over one of `WINDOWS`, for a list."""
+    return _strips(site_ids, span, region, floored(_rolled(), 60 if span == "24h" else 600))
 
 
 def spans(site_ids: tuple[int, ...], span: str) -> pl.DataFrame:
-    """States by site and region over one of `RANGES`."""
-    return _spans(site_ids, span, _until(span))
+    """States by site and region over one of `RANGES` up to a day."""
+    return _spans(site_ids, *following(RANGES[span]).bounds(utc_now()))
 
 
-def uptimes(site_ids: tuple[int, ...], span: str = "24h") -> dict[int, Uptime]:
-    """The uptime of each of the sites over one of `WINDOWS`."""
-    return _uptimes(site_ids, span, _floor(60))
+def uptimes(site_ids: tuple[int, ...], span: str = "24h", region: str = "") -> dict[int, Uptime]:
+    """The uptime of each of the sites over one of `WINDOWS`; with a region's key as seen from there."""
+    return _uptimes(site_ids, span, region, _floor(60))
 
 
 def fleet() -> pl.DataFrame:
@@ -169,41 +230,56 @@ def fleet() -> pl.DataFrame:
 
 
 def _until(span: str) -> datetime:
-    return _floor(CHART_AGE_S[span])
+    return following(RANGES[span]).bounds(utc_now())[1]
 
 
 def _floor(step_s: int) -> datetime:
     """Now, cut to how old an answer may be: every window then asks the same, and the cache answers."""
-    now = utc_now()
-    return now - timedelta(seconds=now.timestamp() % step_s)
+    return floored(utc_now(), step_s)
+
+
+def _rolled() -> datetime:
+    """Up to when there are rollups, if the roller is well."""
+    return floored(utc_now() - ROLLED_AFTER, 60)
 
 
 @st.cache_data(ttl=300, max_entries=100, show_spinner=False)
-def _latency(site_id: int, span: str, seen_from: tuple[str, ...], until: datetime) -> pl.DataFrame:
+def _detail(site_id: int, since: datetime, until: datetime, rolled: datetime, seen_from: tuple[str, ...]) -> Detail:
     with _reading() as connection:
-        return series.latency_over_time(
-            connection, site_id, since=until - RANGES[span], until=until, regions=seen_from or None
+        return history.detail(
+            connection, site_id, since=since, until=until, rolled=rolled, regions=seen_from or None
+        )  # fmt: skip
+
+
+@st.cache_data(ttl=300, max_entries=100, show_spinner=False)
+def _overall(
+    site_id: int, since: datetime, until: datetime, rolled: datetime, seen_from: tuple[str, ...]
+) -> pl.DataFrame:
+    with _reading() as connection:
+        return history.overview(
+            connection, site_id, since=since, until=until, rolled=rolled, regions=seen_from or None
+        )  # fmt: skip
+
+
+@st.cache_data(ttl=900, max_entries=50, show_spinner=False)
+def _strips(site_ids: tuple[int, ...], span: str, region: str, until: datetime) -> dict[int, Strip]:
+    with _reading() as connection:
+        return history.strips(
+            connection, site_ids, since=until - WINDOWS[span], until=until, regions=[region] if region else None
         )
 
 
 @st.cache_data(ttl=300, max_entries=100, show_spinner=False)
-def _phases(site_id: int, span: str, seen_from: tuple[str, ...], until: datetime) -> pl.DataFrame:
+def _spans(site_ids: tuple[int, ...], since: datetime, until: datetime) -> pl.DataFrame:
     with _reading() as connection:
-        return series.phases_over_time(
-            connection, site_id, since=until - RANGES[span], until=until, regions=seen_from or None
-        )
+        return series.state_spans(connection, site_ids, since=since, until=until)
 
 
 @st.cache_data(ttl=300, max_entries=100, show_spinner=False)
-def _spans(site_ids: tuple[int, ...], span: str, until: datetime) -> pl.DataFrame:
+def _uptimes(site_ids: tuple[int, ...], span: str, region: str, until: datetime) -> dict[int, Uptime]:
     with _reading() as connection:
-        return series.state_spans(connection, site_ids, since=until - RANGES[span], until=until)
-
-
-@st.cache_data(ttl=300, max_entries=100, show_spinner=False)
-def _uptimes(site_ids: tuple[int, ...], span: str, until: datetime) -> dict[int, Uptime]:
-    with _reading() as connection:
-        return uptime_of(connection, site_ids, until - WINDOWS[span], until)
+        there = overview.region_id(connection, region)
+        return uptime_of(connection, site_ids, until - WINDOWS[span], until, there)
 
 
 @st.cache_data(ttl=60, max_entries=4, show_spinner=False)
@@ -225,8 +301,23 @@ def add_site(fields: dict[str, Any]) -> Site:
     """Add one site; without a key it gets one that reads like its URL."""
     if not fields.get("key") and fields.get("url"):
         with _reading() as connection:
-            fields = fields | {"key": sites.suggest_key(fields["url"], sites.taken_keys(connection))}
+            fields = fields | {"key": suggest_key(fields["url"], sites.taken_keys(connection))}
     return add_sites([parse(SiteIn, fields)])[0]
+
+
+def add_understood(understood: Understood) -> list[str]:
+    """Add what was pasted, all of it or nothing, regions of a declared file first; returns the keys of the sites."""
+    if not understood.regions:
+        return [site.key for site in add_sites(understood.sites)]
+    with _writing() as connection:
+        declared = Declared(regions=understood.regions, sites=understood.sites)
+        apply(connection, declared, now=utc_now(), actor=ACTOR)
+    return [site.key for site in understood.sites]
+
+
+def read_sitemap(url: str) -> Sitemap:
+    """The pages of somebody's sitemap, by the address rule in force. Errors: InvalidInputError."""
+    return outbound.sitemap(url, Settings().targets)
 
 
 def change_site(key: str, fields: dict[str, Any]) -> Site:

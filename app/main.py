@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import theme
+from app import frozen, theme
 from app.components import flash
 from app.components.boundary import explained
 
@@ -15,9 +15,11 @@ pages = [
     st.Page("pages/now.py", title="Now", icon=":material/monitoring:", default=True),
     st.Page("pages/sites.py", title="Sites", icon=":material/language:", url_path="sites"),
     st.Page("pages/regions.py", title="Regions", icon=":material/public:", url_path="regions"),
+    st.Page("pages/health.py", title="Health", icon=":material/ecg_heart:", url_path="health"),
     st.Page("pages/site.py", title="Site", url_path="site", visibility="hidden"),
 ]
 page = st.navigation(pages)
 flash.show()
 with explained():
     page.run()
+frozen.libraries()

@@ -99,6 +99,9 @@ CSS = """
 [data-testid="stMetric"] { padding: 0.7rem 0.9rem; }
 [data-testid="stMetricLabel"] p { font-size: 0.86rem; }
 [data-testid="stCaptionContainer"] p { line-height: 1.35; }
+[data-testid="stCaptionContainer"] code { font-size: 0.9em; }
+[data-testid="stApp"] button[data-testid="stBaseButton-primary"],
+[data-testid="stApp"] button[data-testid="stBaseButton-primaryFormSubmit"] { color: light-dark(#ffffff, #101216); }
 [data-testid="stPageLink"] a { padding-left: 0; padding-right: 0; background: transparent; }
 [data-testid="stPageLink"] a:hover { background: transparent; text-decoration: underline; }
 [data-testid="stElementContainer"][data-stale="true"] { opacity: 1 !important; transition: none !important; }

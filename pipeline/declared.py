@@ -252,6 +252,10 @@ class MisfitError(InvalidInputError):
         return entries if isinstance(entries, list) else []
 
 
+# The field that is named where a rule is over several of a model.
+RULED = {"SiteIn": "timeout_s", "RegionIn": "max_probers"}
+
+
 def parse(model: type[M], data: object) -> M:
     """`data` as a `model`, or InvalidInputError with one problem a field."""
     try:
@@ -261,14 +265,14 @@ def parse(model: type[M], data: object) -> M:
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
-    return [Problem(_path(e["loc"]), _message(e)) for e in error.errors()]
+    return [Problem(_path(e["loc"]) or RULED.get(error.title, "input"), _message(e)) for e in error.errors()]
 
 
 def _path(location: tuple[int | str, ...]) -> str:
     text = ""
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text or "timeout_s"  # the one rule over several fields
+    return text
 
 
 _NUMBER, _WHOLE, _YES_NO = "must be a number", "must be a whole number", "must be true or false"

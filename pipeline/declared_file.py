@@ -26,6 +26,11 @@ MERGE = "tag:yaml.org,2002:merge"
 
 def read_declared(source: str | bytes) -> Declared:
     """The file's text as Declared. Errors: InvalidInputError, its problems with lines where the text has them."""
+    return read_with_lines(source)[0]
+
+
+def read_with_lines(source: str | bytes) -> tuple[Declared, dict[str, int]]:
+    """The same, and the line of each field by its path. Errors: as `read_declared`."""
     text = _text(source)
     as_json = _json(text)
     try:
@@ -35,7 +40,7 @@ def read_declared(source: str | bytes) -> Declared:
             raise
         lines = {}  # JSON that YAML cannot read has no lines to tell
     try:
-        return parse(Declared, _mapping(data if as_json is None else as_json))
+        return parse(Declared, _mapping(data if as_json is None else as_json)), lines
     except InvalidInputError as error:
         raise with_lines(error, lines) from None
 

@@ -183,6 +183,32 @@ TRANSITIONS: Frame = {
     "votes": Column(pl.String(), "What each region said, as JSON: region key to state."),
 }
 
+FLEET_SAMPLES: Frame = {
+    "at": Column(TIME, "When the sample was taken: each ten seconds.", "UTC"),
+    "region": _REGION,
+    "region_id": _REGION_ID,
+    "probers": Column(pl.Int32(), "Probers that gave a sign of life."),
+    "in_flight": Column(pl.Int32(), "Probes under way, of all probers."),
+    "probed": Column(pl.Int64(), "Probes made since they started, of all probers."),
+    "lateness_p50_ms": _ms("Half of the last checks began at most so long after their time; the worst prober's."),
+    "lateness_p95_ms": _ms("95 % began at most so late; the worst prober's."),
+    "lateness_p99_ms": _ms("99 % began at most so late; the worst prober's."),
+    "stall_ms": _ms("The longest that a prober's loop stood still."),
+    "checks_waiting": Column(pl.Int32(), "Checks that no prober had taken, those 2 s ahead of their time with them."),
+    "checks_pending": Column(pl.Int32(), "Checks that a prober had taken and not handed over."),
+    "oldest_waiting_s": Column(pl.Float32(), "Age of the oldest check that no prober had taken.", "s"),
+    "ticks_waiting": Column(pl.Int32(), "Ticks that were not recorded."),
+}
+
+DECISIONS: Frame = {
+    "at": Column(TIME, "When it was decided.", "UTC"),
+    "region": _REGION,
+    "region_id": _REGION_ID,
+    "before": Column(pl.Int32(), "Probers that the region was to have before."),
+    "after": Column(pl.Int32(), "Probers that it is to have since."),
+    "reason": Column(pl.String(), "Why, in a sentence."),
+}
+
 DICTIONARY: Mapping[str, Frame] = {
     "ticks": TICKS,
     "hours": HOURS,
@@ -192,6 +218,8 @@ DICTIONARY: Mapping[str, Frame] = {
     "sites": SITES,
     "regions": REGIONS,
     "transitions": TRANSITIONS,
+    "fleet_samples": FLEET_SAMPLES,
+    "decisions": DECISIONS,
 }
 
 

@@ -59,13 +59,13 @@ class Settings(BaseSettings):
     @field_validator("private_targets")
     @classmethod
     def _is_a_policy(cls, value: str | None) -> str | None:
-        if value is not None:
+        if value:
             guard.read_policy(value)
-        return value
+        return value or None
 
     @property
     def targets(self) -> guard.Policy:
-        """The rule of addresses in force. People watch their own machine from it; where others share it, they may not."""
+        """The rule of addresses in force: people watch their own machine from it, unless others share it."""
         return guard.read_policy(self.private_targets or ("allow" if self.embedded else "deny"))
 
     @property

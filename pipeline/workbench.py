@@ -24,7 +24,20 @@ from pipeline.analysis import uptime as accounts
 from pipeline.analysis.rollups import COUNTED, HELD
 from pipeline.analysis.spans import SERIES
 from pipeline.errors import InvalidInputError, NotFoundError, Problem, UnavailableError
-from pipeline.frames import HOURS, REGIONS, ROLLUPS, SITES, TICKS, TIME, TRANSITIONS, check, schema
+from pipeline.frames import (
+    DECISIONS,
+    FLEET_SAMPLES,
+    HOURS,
+    REGIONS,
+    ROLLUPS,
+    SITES,
+    TICKS,
+    TIME,
+    TRANSITIONS,
+    Frame,
+    check,
+    schema,
+)
 from pipeline.store import tables as t
 from pipeline.store.engine import engine
 from pipeline.store.regions import list_regions
@@ -99,6 +112,34 @@ class Workbench:
             for row in rows
         ]
         return _frame(named, schema(TRANSITIONS))
+
+    def fleet_samples(
+        self, start: Moment = "-24h", end: Moment | None = None, regions: Collection[str] | None = None
+    ) -> pl.DataFrame:
+        """Frame FLEET_SAMPLES: how each region's probers fared in [start, end), by region and time; kept for 8 days.
+
+        `charts.sampled` thins it out for a chart. Errors: NotFoundError.
+        """
+        return self._of_regions("region_samples", FLEET_SAMPLES, start, end, regions).sort("region_id", "at")
+
+    def decisions(
+        self, start: Moment = "-7d", end: Moment | None = None, regions: Collection[str] | None = None
+    ) -> pl.DataFrame:
+        """Frame DECISIONS: how the autoscaler changed the number of probers in [start, end), and why, in their order.
+
+        Errors: NotFoundError.
+        """
+        return self._of_regions("decisions", DECISIONS, start, end, regions).sort("at", "region_id")
+
+    def _of_regions(
+        self, table: str, frame: Frame, start: Moment, end: Moment | None, regions: Collection[str] | None
+    ) -> pl.DataFrame:
+        names = self._names()
+        wanted = self._wanted(names, None, regions, start, end)
+        stored = schema(frame, [name for name in frame if name != "region"])
+        columns = sql.SQL(", ").join(map(sql.Identifier, stored))
+        query = sql.SQL("select {} from {} where {}").format(columns, sql.Identifier(table), conditions(wanted, "at"))
+        return read(self._dsn, query, stored).with_columns(names.region()).select(list(frame))
 
     def ticks(
         self,
@@ -191,9 +232,7 @@ class Workbench:
         query = sql.SQL("select {} from {} where {}").format(columns, table, conditions(wanted, "at"))
         rows = read(self._dsn, query, schema(HOURS))
         called = accounts.expected(revisions, wanted.since, wanted.until, every)
-        every_row = rows.join(called, on=["at", *SERIES], how="full", coalesce=True).with_columns(
-            names.site(), names.region(), *accounts.within_expected(), pl.col("buckets", "counts").fill_null([])
-        )
+        every_row = accounts.accounted(rows, called).with_columns(names.site(), names.region())
         whole = pl.col(*COUNTED, *HELD).cast(pl.Int64).sum()
         sums = every_row.group_by(keys).agg(whole, pl.col("expected_s").sum())
         merged = sums.join(histograms.merge(every_row, keys), on=keys, how="left", nulls_equal=True)

@@ -86,7 +86,7 @@ def command_line() -> Typer:
     """Everything that is not a role alone. A new command is a module in `workers/commands` and a name here."""
     import typer
 
-    from workers.commands import apply, check, env, export, migrate, regions, restore, roles, sites, up
+    from workers.commands import apply, check, doctor, env, export, migrate, regions, restore, roles, sites, up
 
     app = typer.Typer(
         help="Uptime monitoring for people who think in data.",
@@ -94,7 +94,7 @@ def command_line() -> Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (up, apply, sites, regions, export, env, migrate, restore, roles):
+    for module in (up, doctor, apply, sites, regions, export, env, migrate, restore, roles):
         app.add_typer(module.app)
     app.add_typer(regions.app, name="region", hidden=True)  # `region join-command eu` reads better of one
     app.command()(check.check)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import ParamSpec
 
 import streamlit as st
 
+from app import data
 from pipeline.errors import NotFoundError, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -29,10 +30,22 @@ def explained(*, briefly: bool = False) -> Iterator[None]:
         with st.container(border=True):
             st.markdown("##### :red[✕] The store is away")
             st.markdown(str(error))
-            st.caption("Nothing is lost: the workers keep what they find. Live parts come back by themselves.")
+            st.caption("Nothing is lost: the workers keep what they find. The page comes back by itself.")
             st.button("Try again", key=f"retry-{id(error)}")
+        _until_back([])
     except NotFoundError as error:
         st.warning(f"{error}.".replace("..", "."), icon=":material/search_off:")
+
+
+@st.fragment(run_every=2)
+def _until_back(drawn: list[bool]) -> None:
+    """Run the page again once the store answers."""
+    if not drawn:  # the run that has just failed
+        drawn.append(True)
+        return
+    with suppress(UnavailableError):
+        data.counts()
+        st.rerun()
 
 
 def live(every_s: float) -> Callable[[Callable[P, None]], Callable[P, None]]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from app.windows import Window, written, written_length
+from pipeline.store.history import FROM_HOURS, FROM_TICKS, Source
 
 _OPEN = """\
 from datetime import timedelta
@@ -14,19 +18,28 @@ up = pipeline.connect()
 """
 
 
-def states(key: str, span: str) -> str:
-    return f"{_OPEN}{_ticks(key, span)}charts.strip(charts.states_of(ticks))"
+def states(key: str, window: Window, source: Source, width_s: int) -> str:
+    if source is Source.TICKS:
+        return f"{_OPEN}{_ticks(key, _over(window))}charts.strip(charts.states_of(ticks))"
+    return f"{_OPEN}{_rollup(key, source, _over(window))}charts.shares(charts.shares_of(rollup, {_every(width_s)}))"
 
 
-def latency(key: str, span: str, width_s: int) -> str:
-    if span == "7d":
-        rollup = f'rollup = up.rollup("1h", sites=["{key}"], start="-{span}").collect()'
-        return f"{_OPEN}{rollup}\ncharts.latency(charts.latency_of(rollup))"
-    return f"{_OPEN}{_ticks(key, span)}charts.latency(charts.latency_by(ticks, every=timedelta(seconds={width_s})))"
+def latency(key: str, window: Window, source: Source, width_s: int) -> str:
+    if source is Source.TICKS:
+        return f"{_OPEN}{_ticks(key, _over(window))}charts.latency(charts.latency_by(ticks, {_every(width_s)}))"
+    return f"{_OPEN}{_rollup(key, source, _over(window))}charts.latency(charts.latency_of(rollup, {_every(width_s)}))"
 
 
-def phases(key: str, span: str, width_s: int) -> str:
-    return f"{_OPEN}{_ticks(key, span)}charts.phases(charts.phases_by(ticks, every=timedelta(seconds={width_s})))"
+def phases(key: str, window: Window, width_s: int) -> str:
+    return f"{_OPEN}{_ticks(key, _over(window))}charts.phases(charts.phases_by(ticks, {_every(width_s)}))"
+
+
+def overview(key: str, since: datetime, until: datetime, width_s: int, regions: Collection[str] = ()) -> str:
+    over = f'start="{written(since)}", end="{written(until)}"{_named(regions)}'
+    if until - since <= FROM_TICKS:
+        return f"{_OPEN}{_ticks(key, over)}charts.overview(charts.overview_by(ticks, {_every(width_s)}))"
+    source = Source.DAYS if until - since > FROM_HOURS else Source.HOURS
+    return f"{_OPEN}{_rollup(key, source, over)}charts.overview(charts.overview_of(rollup, {_every(width_s)}))"
 
 
 def uptime(key: str) -> str:
@@ -40,7 +53,8 @@ charts.uptime(up.uptime(by=["region"], sites=["{key}"], start="-7d"))"""
 
 
 def ticks(key: str) -> str:
-    return f'{_OPEN}{_ticks(key, "24h")}ticks.sort("scheduled_at", descending=True)'
+    recent = _ticks(key, 'start="-24h"')
+    return f'{_OPEN}{recent}ticks.sort("scheduled_at", descending=True)'
 
 
 def fleet() -> str:
@@ -55,5 +69,50 @@ states = charts.states_of(ticks)
 charts.strip(states.with_columns(label=states["site"] + " · " + states["region"]))"""
 
 
-def _ticks(key: str, span: str) -> str:
-    return f'ticks = up.ticks(["{key}"], start="-{span}").collect()\n'
+def probers(span: str, width_s: int, regions: Iterable[str]) -> str:
+    drawn = f'charts.probers(sampled, up.decisions(start="-{span}"{_named(regions)}))'
+    return f"{_OPEN}{_samples(span, width_s, regions)}{drawn}"
+
+
+def lateness(span: str, width_s: int, regions: Iterable[str]) -> str:
+    return f"{_OPEN}{_samples(span, width_s, regions)}charts.lateness(sampled)"
+
+
+def lag(name: str, span: str, width_s: int, regions: Iterable[str]) -> str:
+    return f'{_OPEN}{_samples(span, width_s, regions)}charts.lag(sampled, "{name}")'
+
+
+def decisions(span: str, regions: Iterable[str]) -> str:
+    return f'{_OPEN}up.decisions(start="-{span}"{_named(regions)}).sort("at", descending=True)'
+
+
+def _samples(span: str, width_s: int, regions: Iterable[str]) -> str:
+    return (
+        f'samples = up.fleet_samples(start="-{span}"{_named(regions)})\n'
+        f"sampled = charts.sampled(samples, every=timedelta(seconds={width_s}))\n"
+    )
+
+
+def _named(regions: Iterable[str]) -> str:
+    """The argument that picks regions; nothing for all."""
+    keys = ", ".join(f'"{key}"' for key in regions)
+    return f", regions=[{keys}]" if keys else ""
+
+
+def _ticks(key: str, over: str) -> str:
+    return f'ticks = up.ticks(["{key}"], {over}).collect()\n'
+
+
+def _rollup(key: str, source: Source, over: str) -> str:
+    return f'rollup = up.rollup("{source}", sites=["{key}"], {over}).collect()\n'
+
+
+def _over(window: Window) -> str:
+    """The arguments that pick a window's time."""
+    if window.end is None:
+        return f'start="-{written_length(window.length)}"'
+    return f'start="{written(window.end - window.length)}", end="{written(window.end)}"'
+
+
+def _every(width_s: int) -> str:
+    return f"every=timedelta(seconds={width_s})"

@@ -7,12 +7,13 @@ import streamlit as st
 
 from app import data
 from app.components.boundary import live
+from app.components.box import Store
 from app.components.charting import draw
 from app.components.paste import paste_box
 from app.components.words import badge, cause, plain
 from pipeline import charts
-from pipeline.declared import SiteIn
 from pipeline.store.overview import SiteRow
+from pipeline.understood import Understood
 from pipeline.vocabulary import Kind, State
 
 _KEY = "watching"
@@ -42,16 +43,18 @@ def welcome() -> None:
     regions = data.all_regions()
     with st.container(border=True, width=760):
         st.markdown("#### What should be up?")
-        st.caption("Paste URLs. Each is checked at once and then again and again, from every region, by real requests.")
+        st.caption(
+            "What you paste is shown before it is added. Then each site is checked, at once and again and again."
+        )
         if not regions:
             st.warning("There is no region to check from yet.", icon=":material/public:")
             st.page_link("pages/regions.py", label="Add a region")
             return
-        paste_box("first", regions=regions, known=data.known, add=_add)
+        paste_box("first", regions=regions, store=Store(data.known, data.read_sitemap, _add))
 
 
-def _add(new: list[SiteIn]) -> None:
-    watch([site.key for site in data.add_sites(new)])
+def _add(understood: Understood) -> None:
+    watch(data.add_understood(understood))
 
 
 @live(1)
@@ -73,7 +76,7 @@ def _first_checks(keys: tuple[str, ...]) -> None:
         if len(keys) > len(rows):
             st.caption(f"… and {len(keys) - len(rows)} more")
         # As tall as it will be, so that nothing jumps when the answers come in.
-        with st.container(height=sum(max(1, len(row.seen)) for row in rows) * 30 + 110, border=False):
+        with st.container(height=sum(max(1, len(row.seen)) for row in rows) * 30 + 80, border=False):
             if ticks.is_empty():
                 st.caption("The requests are on their way …")
             else:

@@ -1,173 +1,101 @@
-"""Paste many: what was understood is shown before anything is added."""
+"""One box: URLs, a sitemap, a table or our own file go in, what was understood is shown, one button watches it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from urllib.parse import urlsplit
+from collections.abc import Sequence
 
 import streamlit as st
-from msgspec import Struct
 
-from app.components import problems
-from app.components.words import INTERVALS, every, plain, verbatim
-from pipeline.declared import SiteIn, parse
-from pipeline.errors import InvalidInputError, Problem
-from pipeline.store.sites import suggest_key
+from app.components import eager, problems
+from app.components.box import FIRST, Box, Store
+from app.components.preview import preview
+from app.components.words import INTERVALS, every, plain
+from pipeline.sitemaps import Choice, choose
+from pipeline.understood import Form, Pasted, Understood
 from pipeline.vocabulary import Region
 
-MOST = 5_000  # lines at once; more is a file for `betterstack apply`
-SHOWN = 8
-
-
-# URLs -> (those that are watched already, by their site's key; every key that is taken)
-Known = Callable[[Collection[str]], tuple[dict[str, str], set[str]]]
-
-
-class Bad(Struct, frozen=True):
-    """A line that cannot be used, and why."""
-
-    line: int
-    text: str
-    reason: str
-
-
-class Understood(Struct, frozen=True):
-    """What pasted lines mean. `known` is (line, URL, key that watches it already, or "" where it repeats a line)."""
-
-    new: list[SiteIn]
-    known: list[tuple[int, str, str]]
-    bad: list[Bad]
-
-
-def urls_of(text: str) -> list[tuple[int, str]]:
-    """(line number, URL) of every line that has something on it; `https://` is added where no scheme is written."""
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
-    return [(number, line if "://" in line else f"https://{line}") for number, line in lines if line]
-
-
-def understand(
-    text: str,
-    *,
-    watched: Mapping[str, str],
-    taken: Collection[str],
-    interval_s: int,
-    regions: Sequence[str] | None,
-    tags: Sequence[str] = (),
-) -> Understood:
-    """Judge every line by the one definition of a site. `watched` is URL -> key of what is there already."""
-    lines = urls_of(text)
-    understood = Understood([], [], [Bad(n, url, f"only {MOST} lines at once") for n, url in lines[MOST:]])
-    keys, seen = set(taken), dict(watched)
-    for number, url in lines[:MOST]:
-        if url in seen:
-            understood.known.append((number, url, seen[url]))
-            continue
-        try:
-            site = _site(url, keys, interval_s, regions, tags)
-        except InvalidInputError as error:
-            understood.bad.append(Bad(number, url, "; ".join(problem.message for problem in error.problems)))
-        else:
-            understood.new.append(site)
-            keys.add(site.key)
-            seen[url] = ""
-    return understood
-
-
-def _site(
-    url: str, taken: Collection[str], interval_s: int, regions: Sequence[str] | None, tags: Sequence[str]
-) -> SiteIn:
-    judged = parse(SiteIn, {"key": "site", "url": url, "interval_s": interval_s, "regions": regions, "tags": tags})
-    parts = urlsplit(judged.url)
-    name = f"{parts.netloc}{parts.path.rstrip('/')}"[:200]
-    return judged.model_copy(update={"key": _free_key(judged.url, taken), "name": name})
-
-
-def _free_key(url: str, taken: Collection[str]) -> str:
-    """As `suggest_key`, which looks at every key given: of thousands only those that begin alike matter."""
-    plainest = suggest_key(url, ())
-    if plainest not in taken:
-        return plainest
-    return suggest_key(url, {key for key in taken if key.startswith(plainest)})
+PLACEHOLDER = "https://example.com\nshop.example.com/health\nhttps://example.com/sitemap.xml"
 
 
 def paste_box(
-    form: str,
-    *,
-    regions: Sequence[Region],
-    known: Known,
-    add: Callable[[list[SiteIn]], None],
-    button: str = "Start checking",
-    height: int = 150,
+    form: str, *, regions: Sequence[Region], store: Store, tags: Sequence[str] | None = None, height: int = 150
 ) -> None:
-    """The box, what it means, and the button that adds the sites that are new."""
-    st.text_area(
-        "URLs, one a line",
-        key=f"{form}-text",
-        height=height,
-        placeholder="https://example.com\nhttps://api.example.com/health\nshop.example.com",
-    )
-    left, right = st.columns([2, 3])
-    left.selectbox("Check", list(INTERVALS), 2, format_func=every, key=f"{form}-interval")
-    right.multiselect(
-        "From", [r.key for r in regions], key=f"{form}-regions", placeholder="All regions, also those added later"
-    )
-    understood = _understood(form, known)
+    """Draw the box. `tags` are offered for all that is added, where they are given at all."""
+    label = "URLs, the address of a sitemap, a CSV, or our YAML"
+    eager.text_area(label, key=f"{form}-text", height=height, placeholder=PLACEHOLDER)
+    box = Box(form, [region.key for region in regions], store)
+    box.forget_old_problems()
+    if url := box.fetch_asked():
+        with st.spinner(f"Reading {plain(url[:80])}"):
+            box.fetch(url)
+    pasted = box.pasted()
+    if pasted.form is not Form.DECLARED:  # which says all of this itself
+        _defaults(form, box.regions, tags)
+    if pasted.pages:
+        _choice(form, pasted.pages)
+        pasted = box.pasted()
+    understood = box.understood(pasted)
+    _buttons(box, pasted, understood)
     problems.elsewhere(form, ())
-    if understood != Understood([], [], []):
+    if pasted.form is Form.SITEMAP_URL:
+        st.caption("This reads like the address of a sitemap. Read it, and choose among its pages.")
+    else:
         preview(understood)
-    st.session_state[f"{form}-shown"] = st.session_state[f"{form}-text"]
+    box.seen()
+
+
+def _defaults(form: str, regions: Sequence[str], tags: Sequence[str] | None) -> None:
+    places = st.columns([2, 3] if tags is None else [2, 2.5, 2.5])
+    places[0].selectbox("Check", list(INTERVALS), 2, format_func=every, key=f"{form}-interval")
+    places[1].multiselect("From", regions, key=f"{form}-regions", placeholder="All regions, also those added later")
+    if tags is not None:
+        places[2].multiselect(
+            "Tags", tags, key=f"{form}-tags", accept_new_options=True, placeholder="Type a word and press Enter"
+        )
+
+
+def _choice(form: str, pages: list[str]) -> None:
+    """Which of a sitemap's pages. The front page says whether a site is up; thousands more rarely say more."""
+    counts = {choice: len(choose(pages, choice, FIRST)) for choice in Choice}
+    front = counts[Choice.FRONT]
+    labels = {
+        Choice.FRONT: "Front page" if front == 1 else f"{front:,} front pages",
+        Choice.SECTIONS: f"One a section: {counts[Choice.SECTIONS]:,}",
+        Choice.FIRST: "The first …",
+        Choice.ALL: f"All {counts[Choice.ALL]:,}",
+    }
+    offered = [choice for choice in Choice if choice is Choice.FRONT or counts[choice] > front]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.segmented_control(
+            f"The sitemap names {len(pages):,} {'page' if len(pages) == 1 else 'pages'}. Watch",
+            offered,
+            default=Choice.FRONT,
+            required=True,
+            format_func=labels.__getitem__,
+            key=f"{form}-choice",
+            wrap=True,
+        )
+        if st.session_state[f"{form}-choice"] is Choice.FIRST:
+            st.number_input("How many", 1, len(pages), min(FIRST, len(pages)), key=f"{form}-first", width=130)
+
+
+def _buttons(box: Box, pasted: Pasted, understood: Understood) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        # Never disabled: a click takes the text that was typed last along, so one click is enough.
+        st.button(_label(pasted, understood), type="primary", key=f"{box.form}-add", on_click=box.act)
+        if pasted.form is Form.SITEMAP_URL:
+            st.button("Watch this address itself", key=f"{box.form}-itself", type="tertiary", on_click=box.watch_itself)
+        with st.popover("Open a file", type="tertiary"):
+            st.file_uploader(
+                "URLs, CSV, YAML or a sitemap, up to 1 MB",
+                key=f"{box.form}-file-{box.get('turn', 0)}",
+                max_upload_size=1,
+                on_change=box.take_file,
+            )
+
+
+def _label(pasted: Pasted, understood: Understood) -> str:
+    if pasted.form is Form.SITEMAP_URL:
+        return "Read the sitemap"
     count = len(understood.new)
-    # Never disabled: a click takes the text that was typed last along, so one click is enough.
-    st.button(
-        f"{button}: {count} {'site' if count == 1 else 'sites'}" if count else button,
-        type="primary",
-        key=f"{form}-add",
-        on_click=_add,
-        args=(form, known, add),
-    )
-
-
-def _understood(form: str, known: Known) -> Understood:
-    text = st.session_state.get(f"{form}-text") or ""
-    watched, taken = known([url for _, url in urls_of(text)]) if text.strip() else ({}, set())
-    return understand(
-        text,
-        watched=watched,
-        taken=taken,
-        interval_s=st.session_state[f"{form}-interval"],
-        regions=st.session_state[f"{form}-regions"] or None,
-    )
-
-
-def preview(understood: Understood) -> None:
-    """What was understood, in words: counts first, then the lines that need a look."""
-    counts = [f":green[●] **{len(understood.new)}** new"]
-    if understood.known:
-        counts.append(f":gray[◌] **{len(understood.known)}** there already")
-    if understood.bad:
-        counts.append(f":red[✕] **{len(understood.bad)}** not usable")
-    st.markdown(" &ensp; ".join(counts))
-    lines = [f":red[✕] line {b.line} {verbatim(b.text[:80])} :gray[{plain(b.reason)}]" for b in understood.bad]
-    lines += [f":gray[◌] line {n} {verbatim(url[:80])} :gray[{_known(key)}]" for n, url, key in understood.known]
-    lines += [f":green[●] {verbatim(site.url[:80])} :gray[as {plain(site.key)}]" for site in understood.new]
-    more = f"  \n:gray[… and {len(lines) - SHOWN} more lines]" if len(lines) > SHOWN else ""
-    if lines:
-        st.markdown("  \n".join(lines[:SHOWN]) + more)
-
-
-def _known(key: str) -> str:
-    return f"is watched already as {plain(key)}" if key else "repeats a line above"
-
-
-def _add(form: str, known: Known, add: Callable[[list[SiteIn]], None]) -> None:
-    def act() -> None:
-        understood = _understood(form, known)
-        seen = st.session_state.get(f"{form}-shown") == st.session_state.get(f"{form}-text")
-        if understood.bad and not seen:
-            return  # whoever pasted sees first which lines are not taken
-        if not understood.new:
-            raise InvalidInputError([Problem("", "there is no new URL here: write at least one, each on its own line")])
-        add(understood.new)
-        st.session_state.pop(f"{form}-text", None)
-
-    problems.attempt(form, act)
+    return f"Watch {count:,} {'site' if count == 1 else 'sites'}" if count else "Watch"

@@ -11,6 +11,7 @@ from app.components.words import plain
 from pipeline.errors import InvalidInputError, NotFoundError, UnavailableError
 
 LABELS = {"timeout_s": "Give up after", "interval_s": "Check every"}
+COUNTS = {"min_probers": "Probers at least", "max_probers": "Probers at most"}
 _LIMITS = (
     (r"must be (\S+) or more", r"at least \1"),
     (r"must be (\S+) or less", r"at most \1"),
@@ -45,7 +46,8 @@ def elsewhere(form: str, shown: Iterable[str]) -> None:
     places = set(shown)
     for name, message in st.session_state.get(_key(form), []):
         if name not in places:
-            st.error(f"{plain(name)}: {plain(message)}" if name else plain(message))
+            said = plain(_worded(name, message))
+            st.error(f"{plain(name)}: {said}" if name else said)
 
 
 def forget(form: str) -> None:
@@ -62,6 +64,7 @@ def _worded(field: str, message: str) -> str:
         said, found = re.subn(f"^{pattern}$", words, message)
         if found:
             return f"{said} second" if said.endswith(" 1") else f"{said} seconds"
+    message = re.sub(r"\b(min_probers|max_probers) \((\S+)\)", lambda m: f"“{COUNTS[m[1]]}” ({m[2]})", message)
     return re.sub(r"\b(timeout_s|interval_s) \((\S+)\)", lambda m: f"“{LABELS[m[1]]}” ({m[2]} s)", message)
 
 

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 import streamlit as st
 
 from app.components import region_dialogs
-from app.components.words import NOTHING, ago, plain
+from app.components.words import NOTHING, ago, milliseconds, plain
 from pipeline.health import FRESH
 from pipeline.store.overview import RegionFacts
+from pipeline.vocabulary import Region
 
 LATE_S = 5.0  # a check that waits longer is late for sites of a short interval
 
@@ -30,9 +31,10 @@ def region_card(facts: RegionFacts, now: datetime) -> None:
                 args=(region.key,),
                 type="tertiary",
             )
-        with st.grid("auto", min_column_width=150, gap="small"):
-            _fact("Sites checked from it", f"{facts.series:,}".replace(",", " "))
-            _fact("Probers", str(facts.probers), f"last seen {ago(facts.seen_at, now)}")
+        with st.grid("auto", min_column_width=136, gap="small"):
+            _fact("Sites checked", f"{facts.series:,}".replace(",", " "))
+            _fact("Probers", _count(facts), f"last seen {ago(facts.seen_at, now)}")
+            _fact("Checks begin late by", _late(facts.lateness_p50_ms), _p95(facts))
             fresh = backlog is not None and now - backlog.seen_at < timedelta(minutes=1)
             if backlog is not None and fresh:
                 _fact("Checks waiting", str(backlog.checks_waiting), f"oldest {backlog.oldest_waiting_s:.1f} s")
@@ -41,6 +43,39 @@ def region_card(facts: RegionFacts, now: datetime) -> None:
             else:
                 _fact("Checks waiting", NOTHING, "nobody counts them now")
         st.caption(_network(facts))
+        if not _living(facts, now):
+            st.markdown(_what_to_do(facts.region))
+
+
+def _living(facts: RegionFacts, now: datetime) -> bool:
+    return facts.seen_at is not None and now - facts.seen_at <= FRESH
+
+
+def _count(facts: RegionFacts) -> str:
+    """How many run, of those that should."""
+    return str(facts.probers) if facts.wanted is None else f"{facts.probers} of {facts.wanted}"
+
+
+def _p95(facts: RegionFacts) -> str:
+    return "" if facts.lateness_p95_ms is None else f"p95 {_late(facts.lateness_p95_ms)}"
+
+
+def _late(ms: float | None) -> str:
+    """A timer may go off some microseconds early, which nobody calls late."""
+    return milliseconds(None if ms is None else max(0.0, ms))
+
+
+def _what_to_do(region: Region) -> str:
+    """The next step where nobody probes."""
+    if region.managed:
+        return (
+            "**No prober gives a sign of life.** The supervisor starts one within seconds. If it does not, "
+            "`betterstack doctor` says what is wrong."
+        )
+    return (
+        f"**Nobody probes from there yet.** Run `betterstack region join-command {region.key}` here, and what it "
+        "prints on the other machine."
+    )
 
 
 def _fact(label: str, value: str, note: str = "") -> None:
@@ -51,7 +86,7 @@ def _fact(label: str, value: str, note: str = "") -> None:
 
 def _alive(facts: RegionFacts, now: datetime) -> str:
     """Whether somebody probes for it, in a symbol and words."""
-    if facts.seen_at is not None and now - facts.seen_at <= FRESH:
+    if _living(facts, now):
         late = facts.backlog is not None and facts.backlog.oldest_waiting_s > LATE_S
         return ":orange-badge[▲ probing, late]" if late else ":green-badge[● probing]"
     if facts.region.managed:

@@ -10,6 +10,7 @@ from app import data
 from app.components import dialogs, flash, problems
 from app.components.region_form import region_form
 from app.components.words import plain
+from pipeline.vocabulary import Region
 
 FORM = "region"
 
@@ -68,14 +69,21 @@ def _delete(key: str) -> None:
 
 def _save_new(fields: dict[str, Any]) -> None:
     region = data.add_region(fields)
-    flash.say(f"{plain(region.name)} is added; its prober starts within seconds.")
+    flash.say(f"{plain(region.name)} is added; {_next_step(region)}.")
     dialogs.close()
 
 
 def _save_changed(key: str, fields: dict[str, Any]) -> None:
     region = data.change_region(key, fields)
-    flash.say(f"{plain(region.name)} is saved.")
+    elsewhere = "" if region.managed else f" Its probers are elsewhere: {_next_step(region)}."
+    flash.say(f"{plain(region.name)} is saved.{elsewhere}")
     dialogs.close()
+
+
+def _next_step(region: Region) -> str:
+    if region.managed:
+        return "its prober starts within seconds"
+    return f"run `betterstack region join-command {region.key}` here, and what it prints there"
 
 
 def _delete_now(key: str) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import streamlit as st
 
 from app.components import problems
+from pipeline.declared import RegionIn
 from pipeline.vocabulary import Region
 
-FIELDS = ("key", "name", "managed", "source_address", "proxy", "resolvers")
+FIELDS = ("key", "name", "managed", "min_probers", "max_probers", "source_address", "proxy", "resolvers")
+USUAL = RegionIn(key="usual")
 
 
 def region_form(form: str, *, region: Region | None, save: Callable[[dict[str, Any]], None]) -> None:
@@ -36,6 +38,7 @@ def region_form(form: str, *, region: Region | None, save: Callable[[dict[str, A
             help="Off where you run `betterstack prober` for it on another machine.",
         )
         problems.under(form, "managed")
+        _probers(form, region)
         with st.expander("How its requests leave", expanded=network is not None and network != type(network)()):
             source = network.source_address if network else None
             st.text_input("Source address", source or "", key=f"{form}-source_address", placeholder="192.0.2.10")
@@ -50,6 +53,25 @@ def region_form(form: str, *, region: Region | None, save: Callable[[dict[str, A
             problems.under(form, "resolvers")
         label = "Save" if region else "Add region"
         st.form_submit_button(label, type="primary", key=f"{form}-submit", on_click=_submit, args=(form, save))
+
+
+def _probers(form: str, region: Region | None) -> None:
+    """How many there may be where we run them; else what to do so that there are any."""
+    if region is not None and not region.managed:
+        st.caption(f"Its probers run elsewhere: run `betterstack region join-command {region.key}` here, and what it "
+                   "prints on the other machine.")  # fmt: skip
+    with st.container(horizontal=True):
+        for field, label in (("min_probers", "Probers at least"), ("max_probers", "Probers at most")):
+            with st.container():
+                # No limits of the widget's own: `RegionIn` says what is wrong, in words, below.
+                st.number_input(
+                    label,
+                    value=getattr(region or USUAL, field),
+                    step=1,
+                    key=f"{form}-{field}",
+                    help="Processes of this workbench; they follow the load. Not used for probers elsewhere.",
+                )
+                problems.under(form, field)
 
 
 def read_fields(form: str) -> dict[str, Any]:

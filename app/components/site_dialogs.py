@@ -8,10 +8,11 @@ import streamlit as st
 
 from app import data
 from app.components import dialogs, first_run, flash, problems
+from app.components.box import Store
 from app.components.paste import paste_box
 from app.components.site_form import site_form
 from app.components.words import plain
-from pipeline.declared import SiteIn
+from pipeline.understood import Understood
 
 FORM = "site"
 
@@ -55,10 +56,11 @@ def _add() -> None:
     site_form(FORM, site=None, regions=data.all_regions(), tags=list(data.tags()), save=_save_new)
 
 
-@st.dialog("Paste many", width="large", on_dismiss=dialogs.close)
+@st.dialog("Paste many", width="medium", on_dismiss=dialogs.close)
 def _paste() -> None:
     dialogs.leave_if_closed()
-    paste_box("many", regions=data.all_regions(), known=data.known, add=_save_many, button="Add", height=220)
+    store = Store(data.known, data.read_sitemap, _save_many)
+    paste_box("many", regions=data.all_regions(), store=store, tags=list(data.tags()), height=180)
 
 
 @st.dialog("Settings", width="medium", on_dismiss=dialogs.close)
@@ -96,10 +98,10 @@ def _save_new(fields: dict[str, Any]) -> None:
     dialogs.close()
 
 
-def _save_many(new: list[SiteIn]) -> None:
-    sites = data.add_sites(new)
-    first_run.watch([site.key for site in sites])
-    flash.say(f"{len(sites)} {'site is' if len(sites) == 1 else 'sites are'} added; the first checks are on their way.")
+def _save_many(understood: Understood) -> None:
+    keys = data.add_understood(understood)
+    first_run.watch(keys)
+    flash.say(f"{len(keys)} {'site is' if len(keys) == 1 else 'sites are'} added; the first checks are on their way.")
     dialogs.close()
 
 

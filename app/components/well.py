@@ -20,7 +20,7 @@ def banner(health: Health) -> None:
     if health.ok:
         return
     wrong = [part for part in health.parts if not part.ok]
-    said = "  \n".join(f"**{plain(part.name)}** {part.message}" for part in wrong)
+    said = "  \n".join(f"**{plain(part.name)}** {part.message}. {' '.join(part.todo[:1])}" for part in wrong)
     if not checks_run(health):
         title = "Our checks are not running as they should: what is no longer fresh is unknown, not up."
         st.error(f"**{title}**  \n{said}", icon=":material/warning:")

@@ -5,11 +5,23 @@ from __future__ import annotations
 import streamlit as st
 
 from app import data
-from app.components import code, first_run, flash, site_dialogs, site_head
+from app.components import (
+    address,
+    code,
+    first_run,
+    flash,
+    site_charts,
+    site_dialogs,
+    site_head,
+    site_overview,
+    site_state,
+    site_window,
+)
 from app.components.boundary import live
-from app.components.charting import draw, titled, width_of
+from app.components.charting import draw, titled
 from app.components.ticks_table import is_test, ticks_table
 from app.components.words import plain
+from app.windows import HOUR
 from pipeline import charts
 from pipeline.store.overview import SiteRow
 from pipeline.vocabulary import State
@@ -19,36 +31,8 @@ from pipeline.vocabulary import State
 def head(key: str) -> None:
     row, now = data.row(key), data.utc_now()
     site_head.verdict(row, now, confirming=first_run.confirming(row))
+    site_state.explain(row, data.health(), data.facts(), now)
     site_head.regions(row, now)
-
-
-@live(15)
-def over_time(row: SiteRow, span: str, seen_from: tuple[str, ...]) -> None:
-    states = data.spans((row.id,), span)
-    titled("States", "by region", name=f"{row.key}-states", frame=states, code=code.states(row.key, span))
-    draw(charts.strip(states), key="states", alt_text=f"States of {row.name} by region over {span}.")
-    latency = data.latency(row.id, span, seen_from)
-    note = "median, and up to the 95th percentile; failures are crosses and not in it"
-    titled(
-        "Latency", note, name=f"{row.key}-latency", frame=latency, code=code.latency(row.key, span, width_of(latency))
-    )
-    if latency["p50_ms"].count():
-        draw(charts.latency(latency), key="latency", alt_text=f"Latency of {row.name} by region over {span}.")
-    else:
-        st.caption("◌ No check answered in this time.")
-    phases = data.phases(row.id, span, seen_from)
-    where = ", ".join(seen_from) or "all regions"
-    titled(
-        "Phases",
-        f"mean, {where}",
-        name=f"{row.key}-phases",
-        frame=phases,
-        code=code.phases(row.key, span, width_of(phases)),
-    )
-    if phases.is_empty():
-        st.caption("◌ No check answered in this time.")
-    else:
-        draw(charts.phases(phases), key="phases", alt_text=f"Mean phases of {row.name} over {span}.")
 
 
 @live(60)
@@ -96,25 +80,30 @@ def actions(row: SiteRow) -> None:
         st.button("Delete …", key="delete", on_click=site_dialogs.open_delete, args=([row.key],))
 
 
-def pickers(row: SiteRow) -> tuple[str, tuple[str, ...]]:
+def regions(row: SiteRow) -> tuple[str, ...]:
+    """From which regions latency, phases and checks are shown; none picked means all."""
     keys = [seen.region.key for seen in row.seen]
-    young = data.utc_now() - data.site(row.key).created_at < data.RANGES["1h"]
-    usual = "1h" if young else "6h"
+    picked = address.many("region", keys)
+    if len(keys) > 1:
+        with st.container(key="pick-region", width="content"):
+            st.pills("Regions", keys, selection_mode="multi", label_visibility="collapsed", **address.widget("region"))
+    return picked
+
+
+def over_time(row: SiteRow) -> tuple[str, ...]:
+    """The overview, what picks the window, and what is drawn of it; returns the regions that are picked."""
+    now, created_at = data.utc_now(), data.site(row.key).created_at
+    window = site_window.window(young=now - created_at < HOUR)
     with st.container(horizontal=True, vertical_alignment="center"):
-        span = st.segmented_control(
-            "Range", list(data.RANGES), key="range", default=usual, required=True, bind="query-params",
-            label_visibility="collapsed",
-        )  # fmt: skip
-        chosen = (
-            st.pills("Regions", keys, key="region", selection_mode="multi", bind="query-params",
-                     label_visibility="collapsed")
-            if len(keys) > 1
-            else []
-        )  # fmt: skip
-    return span or usual, tuple(chosen)
+        site_window.ranges(window)
+        seen_from = regions(row)
+    site_overview.overview(row, created_at, window, seen_from)
+    site_window.line(window, now)
+    site_charts.over_time(row, window, seen_from)
+    return seen_from
 
 
-key = st.query_params.get("site", "")
+key = address.said("site")
 if not key:
     st.title("Site")
     st.caption("Pick one from the list of sites.")
@@ -127,7 +116,5 @@ else:
     site_head.facts(row)
     head(key)
     uptime(row)
-    span, seen_from = pickers(row)
-    over_time(row, span, seen_from)
-    newest(row, seen_from)
+    newest(row, over_time(row))
     site_dialogs.draw_open()

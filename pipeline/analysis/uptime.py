@@ -67,6 +67,16 @@ def within_expected() -> list[pl.Expr]:
     ]
 
 
+def accounted(hours: pl.DataFrame, called: pl.DataFrame) -> pl.DataFrame:
+    """Frame HOURS with the `expected_s` of `called` (see `expected`): a row for every hour that either has one for.
+
+    An hour in which checks were called for and none was made has a row then. Time held is within what was called for.
+    """
+    rows = hours.join(called, on=["at", *SERIES], how="full", coalesce=True)
+    empty = pl.col("buckets", "counts").fill_null([])
+    return rows.with_columns(*within_expected(), empty, pl.col("expected_s").fill_null(0))
+
+
 def quantiles(rollups: pl.DataFrame, qs: Sequence[float], by: Sequence[str] = ()) -> pl.DataFrame:
     """[*by, checks, p50_ms, …] from merged histograms, sorted by `by`; a column for each of `qs`, within 1.083 %.
 

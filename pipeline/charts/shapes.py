@@ -6,15 +6,19 @@ charts.latency(charts.latency_by(ticks, every=timedelta(minutes=5)))
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 
 from pipeline import frames
+from pipeline.analysis import histograms
 from pipeline.analysis.spans import NEEDS, attempts, slots, spans
 from pipeline.charts.palette import PHASE_COLOURS
 from pipeline.vocabulary import State
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PHASES = tuple(PHASE_COLOURS)
 LATENCY = {
     "at": frames.TIME,
@@ -33,6 +37,8 @@ STATES = {
     "state": pl.String(),
     "checks": pl.Int64(),
 }
+# Times in which nothing was called for: paused, or before a site was added.
+SILENCES = {"site": pl.String(), "region": pl.String(), "at": frames.TIME, "until": frames.TIME, "paused": pl.Boolean()}
 COUNTED = (State.DOWN, State.DEGRADED, State.UNKNOWN, State.UP)  # the worst first
 FLEET = {
     "region": pl.String(),
@@ -50,7 +56,7 @@ def latency_by(ticks: pl.DataFrame, every: timedelta) -> pl.DataFrame:
     """
     good = pl.col("latency_ms").cast(pl.Float64).filter(_ANSWERED & pl.col("trusted"))
     found = (
-        _bucketed(ticks, every)
+        bucketed(ticks, every)
         .group_by("at", "region")
         .agg(
             good.quantile(0.5, "linear").alias("p50_ms"),
@@ -62,26 +68,35 @@ def latency_by(ticks: pl.DataFrame, every: timedelta) -> pl.DataFrame:
     return on_grid(found, every, found["at"].min(), found["at"].max())
 
 
-def latency_of(rollup: pl.DataFrame) -> pl.DataFrame:
-    """Frame ROLLUPS (of one site) as `LATENCY`: the histograms' quantiles, within their 1.1 %."""
+def latency_of(
+    rollup: pl.DataFrame,
+    every: timedelta | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> pl.DataFrame:
+    """Frame ROLLUPS (of one site, by region) as `LATENCY`: the histograms' quantiles, within their 1.1 %.
+
+    `every` merges the histograms of several hours (or days) into one bucket: quantiles are taken of what is merged,
+    never of quantiles. With `since` and `until` the buckets reach over that range, else over what there is.
+    """
     if rollup.is_empty():
         return pl.DataFrame(schema=LATENCY)
-    times = rollup["at"].unique().sort()
-    every = times.diff().min() if len(times) > 1 else timedelta(hours=1)
-    found = rollup.select(
-        "at",
-        pl.col("region").cast(pl.String),
-        pl.col("p50_ms", "p95_ms").cast(pl.Float64),
-        checks=(pl.col("up") + pl.col("degraded")).cast(pl.Int64),
-        failed=pl.col("down").cast(pl.Int64),
-    )
-    return on_grid(found, every if isinstance(every, timedelta) else timedelta(hours=1), times.min(), times.max())
+    step, by = every or step_of(rollup["at"]), ["at", "region"]
+    cut = rollup.with_columns(pl.col("at").dt.truncate(step), pl.col("region").cast(pl.String))
+    checks, failed = (pl.col("up") + pl.col("degraded")).cast(pl.Int64), pl.col("down").cast(pl.Int64)
+    if every is None:
+        found = cut.select(*by, pl.col("p50_ms", "p95_ms").cast(pl.Float64), checks=checks, failed=failed)
+    else:
+        merged = histograms.with_quantiles(histograms.merge(cut, by), {"p50_ms": 0.5, "p95_ms": 0.95})
+        counted = cut.group_by(by).agg(checks=checks.sum(), failed=failed.sum())
+        found = counted.join(merged, on=by, how="left").with_columns(pl.col("p50_ms", "p95_ms").cast(pl.Float64))
+    return on_grid(found, step, *ends(found["at"], step, since, until))
 
 
 def phases_by(ticks: pl.DataFrame, every: timedelta) -> pl.DataFrame:
     """Mean milliseconds of each phase by bucket; `PHASE`, with its gaps. Means, since only they add up to the whole."""
     means = [pl.col(f"{phase}_ms").cast(pl.Float64).filter(_ANSWERED).mean().alias(phase) for phase in PHASES]
-    wide = _bucketed(ticks, every).group_by("at").agg(_ANSWERED.any().alias("answered"), *means)
+    wide = bucketed(ticks, every).group_by("at").agg(_ANSWERED.any().alias("answered"), *means)
     wide = wide.filter("answered").drop("answered")
     return phases_on_grid(wide, grid(wide["at"].min(), wide["at"].max(), every))
 
@@ -109,6 +124,54 @@ def states_of(ticks: pl.DataFrame, since: datetime | None = None, until: datetim
     return named.rename({"since": "at"}).select(list(STATES)).sort("site", "region", "at")
 
 
+def whole(states: pl.DataFrame, series: pl.DataFrame, since: datetime, until: datetime) -> pl.DataFrame:
+    """`STATES` with a run of unknown for each of the series [site, region] that has none: nobody knows its time."""
+    blank = {
+        "at": pl.lit(since, frames.TIME),
+        "until": pl.lit(until, frames.TIME),
+        "state": pl.lit(State.UNKNOWN.value),
+    }
+    missing = series.select("site", "region").join(states, on=["site", "region"], how="anti")
+    missing = missing.with_columns(checks=pl.lit(0, pl.Int64), **blank)
+    return pl.concat([states, missing.select(list(STATES))]).sort("site", "region", "at")
+
+
+def silenced(states: pl.DataFrame, silences: pl.DataFrame) -> pl.DataFrame:
+    """`STATES` whose unknown time is paused where nothing was called for (`SILENCES`), or gone before the first call.
+
+    What was recorded stays: only nobody's time is somebody's decision.
+    """
+    if silences.is_empty():
+        return states
+    by_series: dict[tuple[str, str], list[tuple[datetime, datetime, bool]]] = {}
+    for site, region, at, until, paused in silences.sort("at").iter_rows():
+        by_series.setdefault((site, region), []).append((at, until, paused))
+    rows = [
+        piece
+        for row in states.iter_rows(named=True)
+        for piece in (
+            _without(row, by_series.get((row["site"], row["region"]), ())) if row["state"] == State.UNKNOWN else [row]
+        )
+    ]
+    return pl.DataFrame(rows, schema=STATES).sort("site", "region", "at")
+
+
+def _without(row: dict[str, Any], silences: Sequence[tuple[datetime, datetime, bool]]) -> Iterator[dict[str, Any]]:
+    """A run of unknown in pieces: what lies in a silence is paused or left out."""
+    at = row["at"]
+    for since, until, paused in silences:
+        since, until = max(since, at), min(until, row["until"])  # noqa: PLW2901 - the part that lies in the run
+        if since >= until:
+            continue
+        if at < since:
+            yield {**row, "at": at, "until": since}
+        if paused:
+            yield {**row, "at": since, "until": until, "state": State.PAUSED.value, "checks": 0}
+        at = until
+    if at < row["until"]:
+        yield {**row, "at": at}
+
+
 def fleet_by(ticks: pl.DataFrame, every: timedelta = timedelta(minutes=1)) -> pl.DataFrame:
     """How many sites were in which state, by region and bucket; `FLEET`, on its full grid.
 
@@ -116,7 +179,7 @@ def fleet_by(ticks: pl.DataFrame, every: timedelta = timedelta(minutes=1)) -> pl
     """
     ranks = {state.value: rank for rank, state in enumerate(COUNTED)}
     rank = pl.col("state").cast(pl.String).replace_strict(ranks, default=None, return_dtype=pl.Int8)
-    sites = _bucketed(ticks, every).group_by("region", "at", "site_id").agg(worst=rank.min())
+    sites = bucketed(ticks, every).group_by("region", "at", "site_id").agg(worst=rank.min())
     counted = [(pl.col("worst") == place).sum().cast(pl.Int64).alias(state) for state, place in ranks.items()]
     found = sites.group_by("region", "at").agg(counted)
     return fleet_on_grid(found, grid(found["at"].min(), found["at"].max(), every), every)
@@ -150,6 +213,26 @@ def phases_on_grid(wide: pl.DataFrame, whole: pl.DataFrame) -> pl.DataFrame:
     return long.filter(used).select(list(PHASE)).sort("at", maintain_order=True)
 
 
+def step_of(times: pl.Series) -> timedelta:
+    """From one bucket to the next; an hour where there is only one."""
+    step = times.unique().sort().diff().min()
+    return step if isinstance(step, timedelta) else timedelta(hours=1)
+
+
+def ends(times: pl.Series, every: timedelta, since: datetime | None, until: datetime | None) -> tuple[object, object]:
+    """The first and the last bucket: of [since, until) where that is told, else of those that there are."""
+    first, last = times.min(), times.max()
+    return (
+        first if since is None else bucket_of(since, every),
+        last if until is None else bucket_of(until - timedelta(microseconds=1), every),
+    )
+
+
+def bucket_of(at: datetime, every: timedelta) -> datetime:
+    """When the bucket began in which `at` is. Buckets are cut from the epoch, so they stay put while time goes on."""
+    return EPOCH + (at - EPOCH) // every * every
+
+
 def grid(first: object, last: object, every: timedelta) -> pl.DataFrame:
     """[at]: every bucket from the first to the last, both with."""
     if not isinstance(first, datetime) or not isinstance(last, datetime):
@@ -157,7 +240,7 @@ def grid(first: object, last: object, every: timedelta) -> pl.DataFrame:
     return pl.DataFrame({"at": pl.datetime_range(first, last, every, eager=True).cast(frames.TIME)})
 
 
-def _bucketed(ticks: pl.DataFrame, every: timedelta) -> pl.DataFrame:
+def bucketed(ticks: pl.DataFrame, every: timedelta) -> pl.DataFrame:
     return slots(attempts(ticks)).with_columns(
         pl.col("region").cast(pl.String), at=pl.col("scheduled_at").dt.truncate(every)
     )

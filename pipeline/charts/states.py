@@ -13,6 +13,7 @@ from pipeline.vocabulary import State
 FILL = {State.UP: 0.36, State.PAUSED: 0.16, State.MAINTENANCE: 0.36, State.DEGRADED: 0.56, State.DOWN: 0.76}
 ROW = 24
 SHARE = 0.84  # of a region's row; the rest is the space to the next one
+SLIVER = 0.12  # of a row: what a failure takes at least, where a bucket is hours long
 
 
 def strip(frame: pl.DataFrame) -> alt.LayerChart:
@@ -66,28 +67,94 @@ def fleet(frame: pl.DataFrame) -> alt.Chart:
 
     `frame`: [region, at, until, down, degraded, unknown, up], counts of sites; a minute without any stays empty.
     """
-    order = list(COUNTED)
-    counted = [state.value for state in order]
-    total = pl.sum_horizontal(counted)
-    shares = frame.with_columns(total=total).filter(pl.col("total") > 0)
-    long = shares.unpivot(counted, index=["region", "at", "until", "total"], variable_name="state", value_name="sites")
+    tooltip = [
+        alt.Tooltip("region:N"),
+        alt.Tooltip("at:T", title="minute", format="%H:%M UTC"),
+        alt.Tooltip("sign:N", title="state"),
+        alt.Tooltip("amount:Q", title="sites"),
+        alt.Tooltip("total:Q", title="of"),
+    ]
+    return _rows(frame, stacked(frame), tooltip, row=44)
+
+
+def shares(frame: pl.DataFrame) -> alt.Chart:
+    """How much of each bucket a region held each state, the worst at the bottom; what was not called for stays empty.
+
+    `frame`: [region, at, until, down, degraded, unknown, up], seconds, as `shares_of` makes it. However short, a
+    failure is as tall as can be seen; the tooltip says how much it was.
+    """
+    drawn = joined(stacked(frame, least=SLIVER)).with_columns(
+        lasted=pl.col("amount").map_elements(lasting, return_dtype=pl.String), share=pl.col("amount") / pl.col("total")
+    )
+    tooltip = [
+        alt.Tooltip("region:N"),
+        alt.Tooltip("at:T", title="from", format="%d %b %H:%M UTC"),
+        alt.Tooltip("sign:N", title="state"),
+        alt.Tooltip("lasted:N", title="for"),
+        alt.Tooltip("share:Q", title="share", format=".2%"),
+    ]
+    return _rows(frame, drawn, tooltip, row=28)
+
+
+def stacked(frame: pl.DataFrame, *, least: float = 0.0) -> pl.DataFrame:
+    """One row a bucket and state that has an amount: [.., state, amount, total, low, high, sign, ink], 0 to 1 high.
+
+    A state that needs a person is at least `least` high.
+    """
+    counted = [state.value for state in COUNTED]
+    keys = [name for name in ("region", "at", "until") if name in frame.columns]
+    totals = frame.with_columns(total=pl.sum_horizontal(counted)).filter(pl.col("total") > 0)
+    long = totals.unpivot(counted, index=[*keys, "total"], variable_name="state", value_name="amount")
     place = {state: at for at, state in enumerate(counted)}
-    drawn = (
-        long.with_columns(place=pl.col("state").replace_strict(place, return_dtype=pl.Int8))
-        .sort("region", "at", "place")
-        .with_columns(high=(pl.col("sites") / pl.col("total")).cum_sum().over("region", "at"))
+    urgent = pl.col("state").is_in([State.DOWN.value, State.DEGRADED.value])
+    share = pl.col("amount") / pl.col("total")
+    return (
+        long.filter(pl.col("amount") > 0)
+        .with_columns(place=pl.col("state").replace_strict(place, return_dtype=pl.Int8))
+        .sort(*keys, "place")
+        .with_columns(tall=pl.when(urgent).then(share.clip(lower_bound=least)).otherwise(share))
+        .with_columns(tall=pl.col("tall") / pl.col("tall").sum().over(keys))
+        .with_columns(high=pl.col("tall").cum_sum().over(keys))
         .with_columns(
-            low=pl.col("high") - pl.col("sites") / pl.col("total"),
-            sign=pl.col("state").replace_strict({state.value: sign(state) for state in order}),
+            low=pl.col("high") - pl.col("tall"),
+            sign=pl.col("state").replace_strict({state.value: sign(state) for state in COUNTED}),
             ink=pl.col("state").replace_strict({"up": 0.4, "unknown": 0.12}, default=1.0),
         )
-        .filter(pl.col("sites") > 0)
+        .drop("tall", "place")
     )
-    regions = sorted(frame["region"].unique())
-    drawn = drawn.join(pl.DataFrame({"region": regions}).with_row_index("row"), on="region")
-    drawn = drawn.with_columns(pl.col("low", "high") * SHARE + (len(regions) - 1 - pl.col("row").cast(pl.Int64)))
-    present = [state for state in order if state.value in drawn["state"].unique()]
+
+
+def joined(stack: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `stacked` with neighbouring buckets that are all of one state as one: what lasts is drawn once."""
+    same = [pl.col(name).eq_missing(pl.col(name).shift()) for name in ("region", "state") if name in stack.columns]
+    alone = (pl.col("low") < 1e-9) & (pl.col("high") > 1 - 1e-9)
+    follows = pl.all_horizontal(*same, alone, alone.shift(), pl.col("at") == pl.col("until").shift())
+    runs = stack.with_columns(run=(~follows.fill_null(value=False)).cum_sum())
+    return (
+        runs.group_by("run", maintain_order=True)
+        .agg(
+            pl.exclude("run", "until", "amount", "total").first(),
+            pl.col("until").last(),
+            pl.col("amount", "total").sum(),
+        )
+        .drop("run")
+    )
+
+
+def state_colours(present: list[State], mark: alt.Legend | None) -> alt.Color:
+    """A colour for each state by its `sign`."""
     scale = alt.Scale(domain=[sign(state) for state in present], range=[COLOURS[state] for state in present])
+    return alt.Color("sign:N", scale=scale, legend=mark)
+
+
+def _rows(frame: pl.DataFrame, drawn: pl.DataFrame, tooltip: list[alt.Tooltip], *, row: int) -> alt.Chart:
+    """A row of stacked bars for each region of `frame`."""
+    regions = sorted(frame["region"].unique())
+    placed = drawn.join(
+        pl.DataFrame({"region": regions}, schema={"region": pl.String}).with_row_index("row"), on="region"
+    )
+    placed = placed.with_columns(pl.col("low", "high") * SHARE + (len(regions) - 1 - pl.col("row").cast(pl.Int64)))
+    present = [state for state in COUNTED if state.value in placed["state"].unique()]
     names = ", ".join(f"'{region}'" for region in reversed(regions))
     axis = alt.Axis(
         title=None,
@@ -99,24 +166,18 @@ def fleet(frame: pl.DataFrame) -> alt.Chart:
         domain=False,
     )
     chart: alt.Chart = (
-        alt.Chart(drawn)
+        alt.Chart(placed)
         .mark_bar()
         .encode(
             time_axis(over=over_range(frame["at"].min(), frame["until"].max())),
             alt.X2("until:T"),
             alt.Y("low:Q", axis=axis, scale=alt.Scale(domain=[0, max(1, len(regions))], nice=False)),
             alt.Y2("high:Q"),
-            alt.Color("sign:N", scale=scale, legend=legend("square")),
+            state_colours(present, legend("square")),
             alt.FillOpacity("ink:Q", scale=None, legend=None),
-            tooltip=[
-                alt.Tooltip("region:N"),
-                alt.Tooltip("at:T", title="minute", format="%H:%M UTC"),
-                alt.Tooltip("sign:N", title="state"),
-                alt.Tooltip("sites:Q", title="sites"),
-                alt.Tooltip("total:Q", title="of"),
-            ],
+            tooltip=tooltip,
         )
-        .properties(height=max(1, len(regions)) * 44 + GROUND, width="container")
+        .properties(height=max(1, len(regions)) * row + GROUND, width="container")
     )
     return chart
 

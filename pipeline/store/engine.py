@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import psycopg
 from sqlalchemy import Connection, Engine, Pool, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -34,6 +35,13 @@ def engine(dsn: str, *, read_only: bool = False, pool: type[Pool] = QueuePool, n
     if pool is NullPool:
         return create_engine(url, poolclass=NullPool, connect_args=connect_args)
     return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10, connect_args=connect_args)
+
+
+def driver(connection: Connection) -> psycopg.Connection:
+    """The psycopg connection under SQLAlchemy's, in the same transaction: COPY is not in SQLAlchemy."""
+    under = connection.connection.driver_connection
+    assert isinstance(under, psycopg.Connection)
+    return under
 
 
 def migrate(dsn: str, *, before: Callable[[str], object] | None = None) -> bool:

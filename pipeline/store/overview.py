@@ -8,7 +8,7 @@ their votes, of which there are few kinds, so 5 000 sites cost one scan and a ha
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, structs
@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array
 from sqlalchemy.types import Text
 
 from pipeline.errors import NotFoundError
-from pipeline.health import LOOK_BACK, Health, health
+from pipeline.health import FRESH, LOOK_BACK, Health, health
 from pipeline.judge.verdict import Standing, verdict, vote
 from pipeline.store import fleet
 from pipeline.store import tables as t
@@ -54,7 +54,10 @@ class Counts(Struct, frozen=True):
 
 
 class Wanted(Struct, frozen=True):
-    """Which sites to list. Words must all occur in name, key or URL; tags must all be there; no state means any."""
+    """Which sites to list. Words must all occur in name, key or URL; tags must all be there; no state means any.
+
+    With the key of a `region` it is the sites that are meant to be checked from there, and their states as seen there.
+    """
 
     words: str = ""
     states: tuple[State, ...] = ()
@@ -62,6 +65,7 @@ class Wanted(Struct, frozen=True):
     sort: str = "attention"
     page: int = 1
     size: int = 50
+    region: str = ""
 
 
 class Seen(Struct, frozen=True):
@@ -115,33 +119,41 @@ class Change(Struct, frozen=True):
 
 
 class RegionFacts(Struct, frozen=True):
-    """A region and what its part of the fleet is doing. `seen_at` is its probers' last sign of life."""
+    """A region and what its part of the fleet is doing. `seen_at` is its probers' last sign of life.
+
+    `wanted` is how many probers the supervisor keeps there, None where it has not said; the lateness is that of the
+    worst prober.
+    """
 
     region: Region
     series: int
     probers: int
     seen_at: datetime | None
     backlog: fleet.Backlog | None
+    wanted: int | None = None
+    lateness_p50_ms: float | None = None
+    lateness_p95_ms: float | None = None
 
 
-def count_states(connection: Connection, now: datetime) -> Counts:
-    """Sites by their state as of `now`."""
+def count_states(connection: Connection, now: datetime, region: str = "") -> Counts:
+    """Sites by their state as of `now`; with a region's key those checked from there, as seen there."""
     by_state = dict.fromkeys(ATTENTION, 0)
-    for votes, count in _kinds(connection, now).items():
+    for votes, count in _kinds(connection, now, region_id(connection, region)).items():
         by_state[_state(votes)] += count
     return Counts(by_state)
 
 
 def find_sites(connection: Connection, wanted: Wanted, now: datetime) -> Found:
-    """One page of the sites that are wanted, with their states as of `now`."""
-    states = {votes: _state(votes) for votes in _kinds(connection, now)}
-    standing = _votes(now)
+    """One page of the sites that are wanted, with their states as of `now`. Errors: NotFoundError (the region)."""
+    there = region_id(connection, wanted.region)
+    states = {votes: _state(votes) for votes in _kinds(connection, now, there)}
+    standing = _votes(now, there)
     votes = _votes_of(standing)
     query = (
         select(t.sites, t.verdicts.c.state.label("stored"), t.verdicts.c.since, func.count().over().label("total"))
         .outerjoin(standing, standing.c.site_id == t.sites.c.id)
         .outerjoin(t.verdicts, t.verdicts.c.site_id == t.sites.c.id)
-        .where(t.sites.c.deleted_at.is_(None), *_conditions(wanted, votes, states))
+        .where(t.sites.c.deleted_at.is_(None), *_checked_from(there), *_conditions(wanted, votes, states))
         .order_by(*_order(wanted.sort, votes, standing, states))
         .limit(wanted.size)
         .offset((max(1, wanted.page) - 1) * wanted.size)
@@ -149,7 +161,7 @@ def find_sites(connection: Connection, wanted: Wanted, now: datetime) -> Found:
     rows = connection.execute(query).mappings().all()
     if not rows and wanted.page > 1:  # a link to a page that is no more
         return find_sites(connection, structs.replace(wanted, page=1), now)
-    return Found(_site_rows(connection, rows, now), rows[0]["total"] if rows else 0)
+    return Found(_site_rows(connection, rows, now, there), rows[0]["total"] if rows else 0)
 
 
 def site_row(connection: Connection, key: str, now: datetime) -> SiteRow:
@@ -165,6 +177,17 @@ def site_rows(connection: Connection, keys: Collection[str], now: datetime) -> l
     """The named sites that exist, oldest first."""
     query = _with_verdict().where(t.sites.c.key == any_(literal(list(keys), ARRAY(Text)))).order_by(t.sites.c.id)
     return _site_rows(connection, connection.execute(query).mappings().all(), now)
+
+
+def region_id(connection: Connection, key: str) -> int | None:
+    """The id of a region by its key, None for every region. Errors: NotFoundError."""
+    if not key:
+        return None
+    living = select(t.regions.c.id).where(t.regions.c.key == key, t.regions.c.deleted_at.is_(None))
+    found: int | None = connection.execute(living).scalar()
+    if found is None:
+        raise NotFoundError(f"there is no region {key!r}")
+    return found
 
 
 def count_tags(connection: Connection) -> dict[str, int]:
@@ -206,20 +229,35 @@ def our_health(connection: Connection, now: datetime) -> Health:
 
 
 def region_facts(connection: Connection, now: datetime) -> list[RegionFacts]:
-    """Every region with its series, its probers of the last minute, and what waits for them."""
+    """Every region with its series, its living probers, how late they are, and what waits for them."""
     counted = select(t.series.c.region_id, func.count()).group_by(t.series.c.region_id)
     series = {row[0]: row[1] for row in connection.execute(counted)}
-    probers = [worker for worker in fleet.workers(connection, since=now - LOOK_BACK) if worker.role == "prober"]
+    workers = fleet.workers(connection, since=now - LOOK_BACK)
     backlogs = {backlog.region_id: backlog for backlog in fleet.backlogs(connection)}
-    recent = now - timedelta(minutes=1)
+    told = [worker for worker in workers if worker.role == "supervisor" and now - worker.seen_at <= FRESH]
+    wanted = max(told, key=lambda worker: worker.seen_at).detail.get("probers", {}) if told else {}
     facts = []
     for region in list_regions(connection):
-        here = [worker.seen_at for worker in probers if worker.region_id == region.id]
-        alive = sum(seen_at >= recent for seen_at in here)
+        here = [worker for worker in workers if worker.role == "prober" and worker.region_id == region.id]
+        alive = [worker for worker in here if now - worker.seen_at <= FRESH]
         facts.append(
-            RegionFacts(region, series.get(region.id, 0), alive, max(here, default=None), backlogs.get(region.id))
+            RegionFacts(
+                region,
+                series.get(region.id, 0),
+                len(alive),
+                max((worker.seen_at for worker in here), default=None),
+                backlogs.get(region.id),
+                wanted.get(region.key),
+                _worst(alive, "lateness_p50_ms"),
+                _worst(alive, "lateness_p95_ms"),
+            )
         )
     return facts
+
+
+def _worst(workers: Iterable[fleet.WorkerSeen], figure: str) -> float | None:
+    figures = (worker.detail.get(figure) for worker in workers)
+    return max((float(ms) for ms in figures if isinstance(ms, int | float)), default=None)
 
 
 def since_unknown(standings: Sequence[Standing], now: datetime) -> datetime | None:
@@ -239,27 +277,35 @@ def _state(votes: str) -> State:
     return verdict(dict(enumerate(State(state) for state in votes.split(",") if state)))
 
 
-def _votes(now: datetime) -> Subquery:
+def _checked_from(there: int | None) -> Iterable[ColumnElement[bool]]:
+    """The sites that a region is meant to check, also while they are paused; every site where none is named."""
+    if there is not None:
+        link = select(t.links).where(t.links.c.site_id == t.sites.c.id, t.links.c.region_id == there)
+        yield or_(t.sites.c.all_regions, link.exists())
+
+
+def _votes(now: datetime, there: int | None = None) -> Subquery:
     """(site_id, votes, slowest): the sorted votes of a site's regions as of `now`. It agrees with `judge.vote`."""
     said = case((t.series.c.fresh_until > now, t.series.c.state), else_=State.UNKNOWN.value)
     votes = func.array_to_string(func.array_agg(aggregate_order_by(said, said)), ",").label("votes")
     slowest = func.max(t.series.c.latency_ms).label("slowest")
-    return select(t.series.c.site_id, votes, slowest).group_by(t.series.c.site_id).subquery("standing")
+    seen = () if there is None else (t.series.c.region_id == there,)
+    return select(t.series.c.site_id, votes, slowest).where(*seen).group_by(t.series.c.site_id).subquery("standing")
 
 
 def _votes_of(standing: Subquery) -> ColumnElement[str]:
     return case((t.sites.c.paused, PAUSED), else_=func.coalesce(standing.c.votes, ""))
 
 
-def _kinds(connection: Connection, now: datetime) -> dict[str, int]:
+def _kinds(connection: Connection, now: datetime, there: int | None) -> dict[str, int]:
     """Every kind of votes there is, and how many sites have it."""
-    standing = _votes(now)
+    standing = _votes(now, there)
     votes = _votes_of(standing).label("kind")
     query = (
         select(votes, func.count())
         .select_from(t.sites)
         .outerjoin(standing, standing.c.site_id == t.sites.c.id)
-        .where(t.sites.c.deleted_at.is_(None))
+        .where(t.sites.c.deleted_at.is_(None), *_checked_from(there))
         .group_by("kind")
     )
     return {row[0]: row[1] for row in connection.execute(query)}
@@ -304,14 +350,24 @@ def _with_verdict() -> Select[Any]:
     )
 
 
-def _site_rows(connection: Connection, rows: Sequence[RowMapping], now: datetime) -> list[SiteRow]:
+def _site_rows(
+    connection: Connection, rows: Sequence[RowMapping], now: datetime, there: int | None = None
+) -> list[SiteRow]:
     seen = _seen(connection, [row["id"] for row in rows], now)
-    return [_site_row(row, seen.get(row["id"], []), now) for row in rows]
+    found = []
+    for row in rows:
+        views = [view for view in seen.get(row["id"], []) if there is None or view.region.id == there]
+        found.append(_site_row(row, views, now, alone=there is not None))
+    return found
 
 
-def _site_row(row: RowMapping, seen: list[Seen], now: datetime) -> SiteRow:
+def _site_row(row: RowMapping, seen: list[Seen], now: datetime, *, alone: bool) -> SiteRow:
+    """`alone` is a site as its one region in `seen` sees it, whatever the others say."""
     state = State.PAUSED if row["paused"] else verdict({s.region.id: s.state for s in seen})
-    if state is State.UNKNOWN and row["stored"] != State.UNKNOWN:
+    if alone:
+        standing = seen[0].standing if seen else Standing()
+        since = standing.since if state is standing.state else standing.fresh_until
+    elif state is State.UNKNOWN and row["stored"] != State.UNKNOWN:
         since = since_unknown([s.standing for s in seen], now)
     else:
         since = row["since"] if row["stored"] == state else None

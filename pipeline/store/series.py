@@ -7,7 +7,7 @@ Times are UTC, regions their keys. At most `POINTS` buckets a series.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 
@@ -15,23 +15,28 @@ import polars as pl
 from sqlalchemy import Connection, text
 
 from pipeline import frames
-from pipeline.analysis import spans
 from pipeline.charts.shapes import (
     COUNTED,
+    EPOCH,
     LATENCY,
     PHASES,
+    SILENCES,
+    bucket_of,
     fleet_on_grid,
     grid,
     on_grid,
     phases_on_grid,
+    silenced,
     states_of,
+    whole,
 )
+from pipeline.charts.shares import overview_by
+from pipeline.store.engine import driver
+from pipeline.store.slots import ticks_of
 from pipeline.vocabulary import OUTCOME_CODES, STATE_OF, Kind, Outcome, State
 
 POINTS = 300  # buckets a series; a chart has some 600 pixels for them
-FROM_TICKS = timedelta(hours=24)  # up to this range the ticks themselves are asked, beyond it the hourly rollups
 LOOK_BACK = timedelta(hours=1)  # for the tick that still holds when a range begins
-ORIGIN = datetime(1970, 1, 1, tzinfo=UTC)  # buckets are cut from here, so that they stay put while time goes on
 OUTCOMES, KINDS = list(Outcome), list(Kind)
 ANSWERED = sorted(code for outcome, code in OUTCOME_CODES.items() if STATE_OF[outcome] in (State.UP, State.DEGRADED))
 FAILED = sorted(code for outcome, code in OUTCOME_CODES.items() if STATE_OF[outcome] is State.DOWN)
@@ -74,11 +79,6 @@ _LATENCY = text("""
     where s.site_id = :site_id and s.scheduled_at >= :since and s.scheduled_at < :until
     group by 1, 2
 """)
-_ROLLED = text("""
-    select h.at, r.key as region, h.p50_ms, h.p95_ms, h.up + h.degraded as checks, h.down as failed
-    from rollups_hour h join regions r on r.id = h.region_id
-    where h.site_id = :site_id and h.at >= :since and h.at < :until
-""")
 _PHASES = text(f"""
     select date_bin(make_interval(secs => :width_s), s.scheduled_at, :origin) as at,
         {", ".join(f"avg(s.{phase}_ms) as {phase}" for phase in PHASES)}
@@ -87,11 +87,23 @@ _PHASES = text(f"""
         and (cast(:regions as text[]) is null or r.key = any(:regions))
     group by 1
 """)  # noqa: S608 - the only names put in are our own phases
-_SLOTS = text("""
-    select k.site_id, k.region_id, k.scheduled_at, k.attempt, k.outcome, k.interval_s, t.key as site, r.key as region
-    from ticks k join sites t on t.id = k.site_id join regions r on r.id = k.region_id
-    where r.deleted_at is null and k.site_id = any(:site_ids) and k.final and k.kind = 0
-        and k.scheduled_at >= :since and k.scheduled_at < :until
+_SERIES = text("""
+    select distinct v.site_id, t.key as site, v.region_id, r.key as region
+    from revisions v join sites t on t.id = v.site_id join regions r on r.id = v.region_id and r.deleted_at is null
+    where v.site_id = any(:site_ids) and v.effective_at < :until
+""")
+# When nothing was called for: from a revision that says so to the next one, and before the first of all.
+_SILENCES = text("""
+    select t.key as site, r.key as region, greatest(f.at, :since) as at, least(f.until, :until) as until, f.paused
+    from (
+        select site_id, region_id, effective_at as at, active, true as paused,
+            lead(effective_at, 1, 'infinity') over (partition by site_id, region_id order by effective_at, id) as until
+        from revisions where site_id = any(:site_ids)
+        union all
+        select site_id, region_id, '-infinity', false, false, min(effective_at) from revisions
+        where site_id = any(:site_ids) group by 1, 2
+    ) f join sites t on t.id = f.site_id join regions r on r.id = f.region_id
+    where not f.active and f.at < f.until and f.at < :until and f.until > :since
 """)
 _INTERVAL = text("""
     select coalesce(max(interval_s), 0) from ticks
@@ -131,19 +143,14 @@ def recent_ticks(
 def latency_over_time(
     connection: Connection, site_id: int, *, since: datetime, until: datetime, regions: Collection[str] | None = None
 ) -> pl.DataFrame:
-    """Median and 95th percentile of the answered checks by bucket and region, with the failed ones counted beside.
+    """Exact median and 95th percentile of the answered ticks by bucket and region, with the failed ones counted beside.
 
-    Columns `LATENCY`; exact quantiles of ticks up to a day, those of the hourly histograms beyond.
+    Columns `LATENCY`. For ranges of more than a day see `pipeline.store.history`.
     """
     given = {"site_id": site_id, "since": since, "until": until}
-    if until - since > FROM_TICKS:
-        width_s = 3600
-        rows = connection.execute(_ROLLED, given).mappings().all()
-    else:
-        width_s = _width_s(connection, given)
-        given |= {"width_s": width_s, "origin": ORIGIN, "answered": ANSWERED, "failed": FAILED}
-        rows = connection.execute(_LATENCY, given).mappings().all()
-    frame = pl.DataFrame([dict(row) for row in rows], schema=LATENCY)
+    width_s = _width_s(connection, given)
+    given |= {"width_s": width_s, "origin": EPOCH, "answered": ANSWERED, "failed": FAILED}
+    frame = pl.DataFrame([dict(row) for row in connection.execute(_LATENCY, given).mappings()], schema=LATENCY)
     if regions:
         frame = frame.filter(pl.col("region").is_in(list(regions)))
     return on_grid(frame, timedelta(seconds=width_s), *_buckets(since, until, width_s))
@@ -155,22 +162,33 @@ def phases_over_time(
     """Mean milliseconds of each phase by bucket (columns of `charts.shapes.PHASE`)."""
     given = {"site_id": site_id, "since": since, "until": until}
     width_s = _width_s(connection, given)
-    given |= {"width_s": width_s, "origin": ORIGIN, "answered": ANSWERED, "regions": list(regions) if regions else None}
+    given |= {"width_s": width_s, "origin": EPOCH, "answered": ANSWERED, "regions": list(regions) if regions else None}
     rows = [dict(row) for row in connection.execute(_PHASES, given).mappings()]
     wide = pl.DataFrame(rows, schema={"at": frames.TIME, **dict.fromkeys(PHASES, pl.Float64)})
     return phases_on_grid(wide, grid(*_buckets(since, until, width_s), timedelta(seconds=width_s)))
 
 
 def state_spans(connection: Connection, site_ids: Sequence[int], *, since: datetime, until: datetime) -> pl.DataFrame:
-    """Runs of one state by site and region (columns `STATES`) that fill the range, unknown where nobody knows."""
-    given = {"site_ids": list(site_ids), "since": since - LOOK_BACK, "until": until}
-    rows = [dict(row) for row in connection.execute(_SLOTS, given).mappings()]
-    types = {name: frames.TICKS[name].dtype for name in spans.NEEDS if name not in ("state", "final", "kind")}
-    ticks = pl.DataFrame(rows, schema={**types, "outcome": pl.Int16, "site": pl.String, "region": pl.String})
-    told = ticks.with_columns(
-        frames.state_of(), final=pl.lit(True), kind=pl.lit(Kind.SCHEDULED.value, frames.KIND)
-    )  # fmt: skip
-    return states_of(told, since, until)
+    """Runs of one state by site and region (columns `STATES`) that fill the range, unknown where nobody knows.
+
+    Where nothing was called for, a site is paused and not unknown; before it was added there is nothing.
+    """
+    given = {"site_ids": list(site_ids), "since": since, "until": until}
+    silences = [tuple(row) for row in connection.execute(_SILENCES, given)]
+    ticks, names = _ticks(connection, site_ids, since, until)
+    states = whole(states_of(ticks, since, until), names, since, until)
+    return silenced(states, pl.DataFrame(silences, schema=SILENCES, orient="row"))
+
+
+def overview_of_ticks(
+    connection: Connection, site_id: int, *, since: datetime, until: datetime, regions: Collection[str] | None = None
+) -> pl.DataFrame:
+    """A young site's whole range (columns `OVERVIEW`), all regions or the named ones together."""
+    width_s = _width_s(connection, {"site_id": site_id, "since": since, "until": until})
+    ticks, _ = _ticks(connection, [site_id], since, until)
+    if regions:
+        ticks = ticks.filter(pl.col("region").is_in(list(regions)))
+    return overview_by(ticks, timedelta(seconds=width_s), since, until)
 
 
 def fleet_minutes(connection: Connection, *, since: datetime, until: datetime, width_s: int = 60) -> pl.DataFrame:
@@ -179,11 +197,22 @@ def fleet_minutes(connection: Connection, *, since: datetime, until: datetime, w
     A minute without any check has zeroes, so that a silent region reads as a gap.
     """
     codes = {state.value: [OUTCOME_CODES[o] for o in Outcome if STATE_OF[o] is state] for state in COUNTED}
-    given = {"since": since, "until": until, "width_s": width_s, "origin": ORIGIN, **codes}
+    given = {"since": since, "until": until, "width_s": width_s, "origin": EPOCH, **codes}
     rows = [dict(row) for row in connection.execute(_FLEET, given).mappings()]
     found = pl.DataFrame(rows, schema={"region": pl.String(), "at": frames.TIME, **dict.fromkeys(codes, pl.Int64())})
     width = timedelta(seconds=width_s)
     return fleet_on_grid(found, grid(*_buckets(since, until, width_s), width), width)
+
+
+def _ticks(
+    connection: Connection, site_ids: Sequence[int], since: datetime, until: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The sites' scheduled ticks, also the last before `since`, and their series [site_id, site, region_id, region]."""
+    series = connection.execute(_SERIES, {"site_ids": list(site_ids), "until": until})
+    types = {"site_id": pl.Int32, "site": pl.String, "region_id": pl.Int32, "region": pl.String}
+    names = pl.DataFrame([tuple(row) for row in series], schema=types, orient="row")
+    ticks = ticks_of(driver(connection), site_ids, since - LOOK_BACK, until)
+    return ticks.join(names, on=["site_id", "region_id"]), names
 
 
 def _width_s(connection: Connection, given: dict[str, Any]) -> int:
@@ -196,5 +225,6 @@ def _width_s(connection: Connection, given: dict[str, Any]) -> int:
 def _buckets(since: datetime, until: datetime, width_s: int) -> tuple[datetime, datetime]:
     """The first whole bucket of the range, and the one that has begun last."""
     width = timedelta(seconds=width_s)
-    last = until - timedelta(microseconds=1)
-    return ORIGIN + -((ORIGIN - since) // width) * width, ORIGIN + (last - ORIGIN) // width * width
+    return bucket_of(since - timedelta(microseconds=1), width) + width, bucket_of(
+        until - timedelta(microseconds=1), width
+    )

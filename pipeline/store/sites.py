@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import chain, count
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, update
 
 from pipeline.declared import ExpectIn, SiteIn, parse
 from pipeline.errors import InvalidInputError, NotFoundError, Problem
+from pipeline.naming import suggest_key
 from pipeline.store import tables as t
 from pipeline.store.edits import lock_edits, publish, record
 from pipeline.store.regions import region_ids
@@ -147,16 +145,6 @@ def site_fields(site: Site) -> dict[str, Any]:
     names = SiteIn.model_fields
     fields = {name: getattr(site, name) for name in names}
     return fields | {"expect": ExpectIn.model_validate(site.expect).model_dump()}
-
-
-def suggest_key(url: str, taken: Collection[str]) -> str:
-    """A free key that reads like the URL: its host and path, numbered where that is taken."""
-    parts = urlsplit(url)
-    words = (
-        re.sub(r"[^a-z0-9]+", "-", f"{parts.hostname or url} {parts.path}".lower()).strip("-")[:56].strip("-") or "site"
-    )
-    numbered = (f"{words}-{number}" for number in count(2))
-    return next(key for key in chain([words], numbered) if key not in taken)
 
 
 def taken_keys(connection: Connection) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -106,6 +106,11 @@ def ticks_around(connection: psycopg.Connection, chunk: pl.DataFrame) -> pl.Data
 def ticks_between(connection: psycopg.Connection, since: datetime, until: datetime) -> pl.DataFrame:
     """Every series' scheduled ticks of [since, until)."""
     return _ticks(connection, _BETWEEN, since=since, until=until)
+
+
+def ticks_of(connection: psycopg.Connection, sites: Sequence[int], since: datetime, until: datetime) -> pl.DataFrame:
+    """The scheduled ticks of these sites in [since, until)."""
+    return _ticks(connection, _OF_SITES, sites=list(sites), since=since, until=until)
 
 
 def _ticks(connection: psycopg.Connection, query: sql.SQL, **values: object) -> pl.DataFrame:

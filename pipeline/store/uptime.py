@@ -17,14 +17,17 @@ _UPTIME = text("""
         from (
             select site_id, checks, up_us, degraded_us, down_us from rollups_hour
             where site_id = any(:sites) and (at >= :since and at < :first_day or at >= :last_day and at < :until)
+                and (region_id = :region or cast(:region as int) is null)
             union all
             select site_id, checks, up_us, degraded_us, down_us from rollups_day
             where site_id = any(:sites) and at >= :first_day and at < :last_day
+                and (region_id = :region or cast(:region as int) is null)
         ) as rows group by site_id
     ), forced as (
         select site_id, active, effective_at,
             lead(effective_at) over (partition by site_id, region_id order by effective_at, id) as replaced_at
         from revisions where site_id = any(:sites) and effective_at < :until
+            and (region_id = :region or cast(:region as int) is null)
     ), called as (
         select site_id,
             sum(extract(epoch from least(replaced_at, :until) - greatest(effective_at, :since))) as expected_s
@@ -50,8 +53,14 @@ class Uptime(Struct, frozen=True):
     checks: int
 
 
-def uptime_of(connection: Connection, site_ids: Collection[int], since: datetime, until: datetime) -> dict[int, Uptime]:
-    """The uptime of each of the sites, from the hour in which `since` is to `until`.
+def uptime_of(
+    connection: Connection,
+    site_ids: Collection[int],
+    since: datetime,
+    until: datetime,
+    region_id: int | None = None,
+) -> dict[int, Uptime]:
+    """The uptime of each of the sites, from the hour in which `since` is to `until`; with a region, as seen from there.
 
     A site's uptime is here the mean over its regions by seconds; the regions' vote is not taken yet. `until` is now
     where it is now: rollups are by the hour, but what is expected ends there.
@@ -61,6 +70,7 @@ def uptime_of(connection: Connection, site_ids: Collection[int], since: datetime
     if first_day >= last_day:
         first_day = last_day = until
     given = {"since": since, "until": until, "first_day": first_day, "last_day": last_day, "sites": list(site_ids)}
+    given |= {"region": region_id}
     return {
         site: _uptime(checks, up_s, down_s, expected_s)
         for site, checks, up_s, down_s, expected_s in connection.execute(_UPTIME, given)

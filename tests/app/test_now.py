@@ -1,4 +1,4 @@
-"""Now: what is broken, and the first run."""
+"""Now: what is broken."""
 
 from __future__ import annotations
 
@@ -12,48 +12,13 @@ from streamlit.testing.v1 import AppTest
 
 from app import data
 from pipeline.store.engine import plain_dsn
-from pipeline.store.sites import all_sites, pause_sites
+from pipeline.store.sites import pause_sites
 from pipeline.store.ticks import store_ticks
 from pipeline.vocabulary import Outcome, Tick
 from tests.app.conftest import Workbench
 from tests.harness import now, writing
 
 Said = Callable[[AppTest], str]
-
-
-def test_it_begins_with_one_box_and_shows_the_first_checks(workbench: Workbench, said: Said) -> None:
-    app = workbench.open()
-    app.text_area(key="first-text").set_value("https://one.example.com\ntwo.example.com/health").run()
-    assert "**2** new" in said(app)
-    app.button(key="first-add").click().run()
-    with writing(workbench.dsn) as connection:
-        sites = all_sites(connection)
-    assert [site.url for site in sites] == ["https://one.example.com", "https://two.example.com/health"]
-    assert sites[0].regions is None  # all of them, also those to come
-    assert "waiting" in said(app)
-    for site in sites:
-        workbench.tick(site)
-    st.cache_data.clear()
-    app.run()
-    assert "First checks are in" in said(app)
-    assert any("connect" in str(chart.proto) for chart in app.get("vega_lite_chart"))
-
-
-def test_it_explains_what_cannot_be_used_before_anything_is_added(workbench: Workbench, said: Said) -> None:
-    app = workbench.open()
-    app.text_area(key="first-text").set_value("https://ok.example.com\nftp://files.example.com")
-    app.button(key="first-add").click().run()
-    assert "the scheme 'ftp' cannot be probed yet" in said(app)
-    assert data.counts().total == 0
-    app.button(key="first-add").click().run()  # now that it has been seen
-    st.cache_data.clear()
-    assert data.counts().total == 1
-
-
-def test_it_says_that_there_is_nothing_to_add(workbench: Workbench, said: Said) -> None:
-    app = workbench.open()
-    app.button(key="first-add").click().run()
-    assert "there is no new URL here" in said(app)
 
 
 def test_it_shows_failures_first_with_their_cause(workbench: Workbench, said: Said) -> None:

@@ -12,8 +12,10 @@ import pytest
 import pipeline
 from app import data
 from app.components import code
+from app.windows import DAY, HOUR, between, following
 from pipeline import charts
 from pipeline.store import series
+from pipeline.store.history import Source
 from pipeline.store.overview import Wanted, since_unknown, site_row
 from pipeline.vocabulary import Outcome, State
 from tests.app.conftest import Workbench
@@ -65,10 +67,14 @@ def test_the_fleet_counts_a_site_once_a_minute_by_its_worst(workbench: Workbench
 @pytest.mark.parametrize(
     "python",
     [
-        lambda: code.states("shop", "1h"),
-        lambda: code.latency("shop", "1h", 60),
-        lambda: code.latency("shop", "7d", 3600),
-        lambda: code.phases("shop", "6h", 300),
+        lambda: code.states("shop", following(HOUR), Source.TICKS, 60),
+        lambda: code.states("shop", following(30 * DAY), Source.HOURS, 6 * 3600),
+        lambda: code.latency("shop", following(HOUR), Source.TICKS, 60),
+        lambda: code.latency("shop", between(now() - 7 * DAY, now()), Source.HOURS, 3600),
+        lambda: code.latency("shop", following(90 * DAY), Source.DAYS, 86400),
+        lambda: code.phases("shop", following(6 * HOUR), 300),
+        lambda: code.overview("shop", now() - HOUR, now(), 60),
+        lambda: code.overview("shop", now() - 30 * DAY, now(), 3600, ["local-a"]),
         lambda: code.ticks("shop"),
         lambda: code.uptime("shop"),
         code.fleet,

@@ -51,7 +51,7 @@ def test_it_shows_the_newest_ticks_first_and_marks_tests(workbench: Workbench) -
     assert [kind for kind in table["Kind"]][::2] == ["▶ test", "scheduled", "scheduled"]  # noqa: C416
     assert [list(outcome)[0] for outcome in table["Outcome"]][::2] == ["● ok", "✕ dns", "● ok"]  # noqa: RUF015
     assert table["Detail"][2] == "the name did not resolve"
-    assert len(specs(app)) == 4  # states, latency, phases, and the test's waterfall
+    assert len(specs(app)) == 5  # overview, states, latency, phases, and the test's waterfall
 
 
 @pytest.mark.parametrize("span", ["1h", "6h", "24h", "7d"])
@@ -62,7 +62,7 @@ def test_the_url_holds_the_range(workbench: Workbench, span: str) -> None:
     app = workbench.open("site", site="shop", range=span)
     assert not app.exception
     assert app.segmented_control(key="range").value == span
-    assert len(specs(app)) == (2 if span == "7d" else 3)  # nothing is rolled up yet
+    assert len(specs(app)) == (3 if span == "7d" else 4)  # the overview first; nothing is rolled up yet
 
 
 def test_a_test_leaves_a_request_for_each_region(workbench: Workbench) -> None:

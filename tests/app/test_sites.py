@@ -133,11 +133,12 @@ def test_it_previews_pasted_lines_and_adds_the_new_ones(workbench: Workbench, sa
     app.button(key="open-paste").click().run()
     text = "https://shop.example.com/\nhttps://new.example.com\n\nhttps://new.example.com\nhttps://a b"
     app.text_area(key="many-text").set_value(text).run()
-    words = said(app)
-    assert "is watched already as shop" in words
-    assert "line 4 `https://new.example.com` :gray[repeats a line above]" in words
-    assert "line 5 `https://a b` :gray[a URL has no spaces in it" in words
-    assert app.button(key="many-add").label == "Add: 1 site"
+    assert "line 5 `https://a b` :gray[a URL has no spaces in it" in said(app)
+    preview = app.dataframe[-1].value
+    assert list(preview[""]) == ["◌ watched", "● new", "◌ repeats"]
+    assert list(preview["Line"]) == [1, 2, 4]
+    assert preview["Key"][0] == "shop"
+    assert app.button(key="many-add").label == "Watch 1 site"
     app.button(key="many-add").click().run()
     assert set(sites_of(workbench)) == {"shop", "new-example-com"}
 

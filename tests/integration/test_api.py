@@ -297,6 +297,8 @@ def test_a_region_is_added_changed_and_removed(client: httpx.Client) -> None:
         "source_address": None,
         "proxy": "http://p:3128",
         "resolvers": ["1.1.1.1"],
+        "min_probers": 1,
+        "max_probers": 4,
     }
     assert client.post("/regions", json=whole).json() == whole
     assert fields_of(client.post("/regions", json=whole)) == ["key"]

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, insert, select, text, update
 
 from pipeline.declared import Declared, RegionIn, SiteIn
 from pipeline.errors import InvalidInputError, NotFoundError
+from pipeline.naming import suggest_key
 from pipeline.schedule import slots
 from pipeline.store import tables as t
 from pipeline.store.apply import Applied, apply
@@ -36,7 +37,6 @@ from pipeline.store.sites import (
     get_site,
     pause_sites,
     request_check,
-    suggest_key,
     update_site,
     with_keys,
 )

@@ -118,7 +118,7 @@ def test_the_fleet_shows_shares_and_a_silence_as_nothing() -> None:
     frame = charts.fleet_by(seen)
     assert frame.select("down", "up").rows() == [(1, 1), (0, 0), (0, 0), (0, 1)]
     drawn = rows(charts.fleet(frame))
-    assert {(row["state"], row["sites"], row["total"]) for row in drawn} == {
+    assert {(row["state"], row["amount"], row["total"]) for row in drawn} == {
         ("down", 1, 2),
         ("up", 1, 2),
         ("up", 1, 1),

@@ -1,0 +1,104 @@
+"""A site over its window: states, latency and phases, of single checks where those can be told, else of rollups."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from app import data
+from app.components import code
+from app.components.boundary import live
+from app.components.charting import draw, titled, width_of
+from app.windows import DAY, HOUR, Window
+from pipeline import charts
+from pipeline.charts.states import lasting
+from pipeline.store.history import PHASES_FROM_TICKS, Detail, Source
+from pipeline.store.overview import SiteRow
+from pipeline.vocabulary import State
+
+KEPT = {Source.HOURS: "hour", Source.DAYS: "UTC day"}
+
+
+def over_time(row: SiteRow, window: Window, seen_from: tuple[str, ...]) -> None:
+    """What is drawn follows now as often as somebody could see it; a window that stays is drawn once."""
+    if not window.lives:
+        _over_time(row, window, seen_from)
+    elif window.length <= 6 * HOUR:
+        _often(row, window, seen_from)
+    else:
+        _seldom(row, window, seen_from)
+
+
+def _over_time(row: SiteRow, window: Window, seen_from: tuple[str, ...]) -> None:
+    with st.skeleton(height=240):  # seen only where the store takes its time
+        detail = data.detail(row.id, window, seen_from)
+    with st.container(key="detail", gap="small"):
+        _states(row, window, detail)
+        _latency(row, window, detail)
+        _phases(row, window, detail, seen_from)
+
+
+_often = live(15)(_over_time)
+_seldom = live(60)(_over_time)
+
+
+def _states(row: SiteRow, window: Window, detail: Detail) -> None:
+    frame, ticks = detail.states, detail.source is Source.TICKS
+    width_s = width_of(frame)
+    note = "by region" if ticks else f"by region, share of each {_bucket(width_s)}; a failure is always tall enough"
+    if not ticks and window.length <= DAY:
+        note += "; single checks of that time are no longer kept"
+    shown = code.states(row.key, window, detail.source, width_s)
+    titled("States", note, name=f"{row.key}-states", frame=frame, code=shown)
+    if frame.is_empty():
+        st.caption("◌ Nothing was called for in this time: it is before the site was added.")
+        return
+    chart = charts.strip(frame) if ticks else charts.shares(frame)
+    draw(chart, key="states", alt_text=f"States of {row.name} by region, {_span(window)}.")
+
+
+def _latency(row: SiteRow, window: Window, detail: Detail) -> None:
+    frame = detail.latency
+    width_s = width_of(frame)
+    of = "" if detail.source is Source.TICKS else f" of each {_bucket(width_s)}, within 1.1 %"
+    note = f"median, and up to the 95th percentile{of}; failures are crosses and not in it"
+    shown = code.latency(row.key, window, detail.source, width_s)
+    titled("Latency", note, name=f"{row.key}-latency", frame=frame, code=shown)
+    if frame["p50_ms"].count():
+        draw(charts.latency(frame), key="latency", alt_text=f"Latency of {row.name} by region, {_span(window)}.")
+    else:
+        st.caption(_nothing(row, frame))
+
+
+def _phases(row: SiteRow, window: Window, detail: Detail, seen_from: tuple[str, ...]) -> None:
+    frame = detail.phases
+    if frame is None:
+        st.caption(
+            f"◌ Phases are means of single checks, so they are drawn for up to {PHASES_FROM_TICKS.days} days: "
+            "drag a shorter window on the overview."
+        )
+        return
+    where = ", ".join(seen_from) or "all regions"
+    shown = code.phases(row.key, window, width_of(frame))
+    titled("Phases", f"mean, {where}", name=f"{row.key}-phases", frame=frame, code=shown)
+    if frame.is_empty():
+        st.caption(_nothing(row, frame))
+    else:
+        draw(charts.phases(frame), key="phases", alt_text=f"Mean phases of {row.name}, {_span(window)}.")
+
+
+def _nothing(row: SiteRow, frame: pl.DataFrame) -> str:
+    """Why there is nothing to draw."""
+    if "failed" in frame.columns and frame["failed"].sum():
+        return f"✕ No check answered in this time; {frame['failed'].sum()} failed."
+    why = "it is paused" if row.state is State.PAUSED else "zoom out, or press Live"
+    return f"◌ No check answered in this time: {why}."
+
+
+def _span(window: Window) -> str:
+    words = lasting(window.length.total_seconds())
+    return f"over the last {words}" if window.end is None else f"over the {words} up to {window.end:%d %b %Y %H:%M} UTC"
+
+
+def _bucket(width_s: int) -> str:
+    return "hour" if width_s == 3600 else "UTC day" if width_s == 86_400 else lasting(width_s)
