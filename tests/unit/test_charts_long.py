@@ -19,7 +19,8 @@ from pipeline.charts import shapes
 from pipeline.charts.overview import WINDOW
 from pipeline.charts.palette import COLOURS
 from pipeline.charts.states import SHARE, SLIVER
-from pipeline.store.history import POINTS, Source, width_of
+from pipeline.store.history import Source, width_of
+from pipeline.store.series import POINTS
 from pipeline.vocabulary import State
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
