@@ -53,7 +53,7 @@ def _states(row: SiteRow, window: Window, detail: Detail) -> None:
     if frame.is_empty():
         st.caption("◌ Nothing was called for in this time: it is before the site was added.")
         return
-    chart = charts.strip(frame) if ticks else charts.shares(frame)
+    chart = charts.strip(frame, window.bounds(data.utc_now())) if ticks else charts.shares(frame)
     draw(chart, key="states", alt_text=f"States of {row.name} by region, {_span(window)}.")
 
 

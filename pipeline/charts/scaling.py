@@ -141,8 +141,10 @@ def lag(frame: pl.DataFrame, name: str, *, height: int = 150) -> alt.LayerChart:
     axis, colours = time_axis(), region_colours(regions)
     drawn = frame.select("at", "region", name)
     line = alt.Chart(drawn).mark_line(strokeWidth=1.6, invalid=GAP)
-    amount = alt.Axis(title=None, tickCount=4, labelExpr=label)
-    figure = alt.Y(f"{name}:Q", axis=amount, scale=alt.Scale(zero=True, nice=True))
+    amount = alt.Axis(title=None, tickCount=4, tickMinStep=1, format="d", labelExpr=label)
+    highest = drawn[name].cast(_REAL).max()
+    most = max(1.0, highest) if isinstance(highest, float) else 1.0  # where nothing waits there is a scale, too
+    figure = alt.Y(f"{name}:Q", axis=amount, scale=alt.Scale(domain=[0.0, most], nice=True))
     tooltip = [*_where(), alt.Tooltip(f"{name}:Q", title=says, format=",.1f" if name.endswith("_s") else ",d")]
     near = _near(drawn.drop_nulls(name), name, axis, colours, tooltip)
     return layered(line.encode(axis, colours, figure, region_dashes(regions)), near, height=height)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import altair as alt
 import polars as pl
 
@@ -16,8 +18,8 @@ SHARE = 0.84  # of a region's row; the rest is the space to the next one
 SLIVER = 0.12  # of a row: what a failure takes at least, where a bucket is hours long
 
 
-def strip(frame: pl.DataFrame) -> alt.LayerChart:
-    """One row a series: when it was in which state. Unknown is an empty outline.
+def strip(frame: pl.DataFrame, over: tuple[datetime, datetime] | None = None) -> alt.LayerChart:
+    """One row a series: when it was in which state. Unknown is an empty outline. Its axis spans `over`, or all.
 
     `frame`: [region, at, until, state, checks]; with a column `label` that is what a row is called by, else its region.
     """
@@ -29,7 +31,7 @@ def strip(frame: pl.DataFrame) -> alt.LayerChart:
     )
     present = [state for state in State if state.value in drawn["state"].unique()]
     order = drawn["label"].unique(maintain_order=True).to_list()
-    axis = time_axis(over=over_range(drawn["at"].min(), drawn["until"].max()))
+    axis = time_axis(over=over_range(*over or (drawn["at"].min(), drawn["until"].max())))
     layers = [_layer(drawn.filter(pl.col("state") == state.value), axis, state, present, order) for state in present]
     return layered(*layers or [alt.Chart(drawn).mark_bar()], height=max(1, len(order)) * ROW + GROUND)
 

@@ -39,7 +39,7 @@ class Workbench:
             seed_regions(connection, now=now() - timedelta(days=1))
             self.regions = list_regions(connection)
 
-    def open(self, page: str = "now", **parameters: str | list[str]) -> AppTest:
+    def open(self, page: str = "now", /, **parameters: str | list[str]) -> AppTest:
         """The page, run once."""
         app = AppTest.from_file(MAIN, default_timeout=30).run()
         if page != "now":

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 
-import pytest
 from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
@@ -52,17 +51,6 @@ def test_it_shows_the_newest_ticks_first_and_marks_tests(workbench: Workbench) -
     assert [list(outcome)[0] for outcome in table["Outcome"]][::2] == ["● ok", "✕ dns", "● ok"]  # noqa: RUF015
     assert table["Detail"][2] == "the name did not resolve"
     assert len(specs(app)) == 5  # overview, states, latency, phases, and the test's waterfall
-
-
-@pytest.mark.parametrize("span", ["1h", "6h", "24h", "7d"])
-def test_the_url_holds_the_range(workbench: Workbench, span: str) -> None:
-    (site,) = workbench.add("shop")
-    for minutes in range(1, 30):
-        workbench.tick(site, at=now() - timedelta(minutes=minutes))
-    app = workbench.open("site", site="shop", range=span)
-    assert not app.exception
-    assert app.segmented_control(key="range").value == span
-    assert len(specs(app)) == (3 if span == "7d" else 4)  # the overview first; nothing is rolled up yet
 
 
 def test_a_test_leaves_a_request_for_each_region(workbench: Workbench) -> None:

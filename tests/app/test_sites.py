@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import data
 from app.components import site_table
 from pipeline.judge.verdict import Standing
+from pipeline.store.engine import plain_dsn
 from pipeline.store.overview import Seen
+from pipeline.store.rollups import roll
 from pipeline.store.sites import all_sites
 from pipeline.vocabulary import Outcome, Region, Site, State
 from tests.app.conftest import Workbench
-from tests.harness import writing
+from tests.harness import now, writing
 
 Said = Callable[[AppTest], str]
 
@@ -171,3 +176,62 @@ def test_a_name_is_shown_as_it_is_written(workbench: Workbench) -> None:
     workbench.tick(site, Outcome.TLS)
     label = next(link.label for link in workbench.open().page_link if "bold" in link.label)
     assert label.startswith("**\\*bold\\* \\[link\\]\\(")
+
+
+def test_the_url_holds_the_region_that_sites_are_seen_from(workbench: Workbench, said: Said) -> None:
+    both, one = workbench.add("both", "one")
+    data.change_site("one", {"regions": ["local-a"]})
+    workbench.tick(one, regions=["local-a"])
+    workbench.tick(both, regions=["local-a"])
+    workbench.tick(both, Outcome.STATUS, at=now() - timedelta(seconds=3), regions=["local-b"])
+    st.cache_data.clear()
+    app = workbench.open("sites", region="local-b")
+    assert names(app) == ["Both"]
+    assert [list(state) for state in app.dataframe[0].value["State"]] == [["✕ down"]]
+    assert "1 site, as seen from local-b" in said(app)
+    app.selectbox(key="region").set_value("local-a").run()
+    assert app.query_params["region"] == "local-a"
+    assert names(app) == ["Both", "One"]
+    assert [list(state) for state in app.dataframe[0].value["State"]] == [["● up"]] * 2
+
+
+@pytest.mark.parametrize("span", ["24h", "7d", "30d"])
+def test_the_url_holds_the_range_of_uptime_and_latency(workbench: Workbench, span: str) -> None:
+    (site,) = workbench.add("shop")
+    workbench.tick(site, at=now() - timedelta(minutes=10))
+    with psycopg.connect(plain_dsn(workbench.dsn), autocommit=True) as raw, raw.transaction():
+        roll(raw, before=now() + timedelta(days=1))
+    app = workbench.open("sites", range=span)
+    assert app.segmented_control(key="range").value == span
+    (row,) = app.dataframe[0].value.to_dict("records")
+    assert row["p95"] == pytest.approx(97, rel=0.011)
+    assert [round(ms) for ms in row["Trend"]] == [round(row["p95"])]
+    assert row["States"].startswith("data:image/svg+xml,")
+    assert row["Uptime"].startswith("≥ ")
+
+
+def test_a_click_on_a_name_leads_to_its_site_by_a_link(workbench: Workbench) -> None:
+    """A link is one step in the browser's history; `st.switch_page` would be two, the first of them without filters."""
+    workbench.add("shop", "blog")
+    app = workbench.open("sites", sort="by name", tag=[])
+    app.session_state["open"] = {"row": 1, "label": "Shop"}
+    app.run()
+    (link,) = [link for link in app.page_link if link.label == "Open Shop"]
+    assert link.proto.query_string == "site=shop"
+    assert not app.exception
+
+
+def test_a_change_of_what_is_wanted_goes_to_the_first_page_in_one_step(workbench: Workbench) -> None:
+    workbench.add(*(f"site-{number:03}" for number in range(60)))
+    app = workbench.open("sites", sort="by name", page="2")
+    assert names(app)[0] == "Site-050"
+    app.pills(key="state").set_value(["unknown"]).run()
+    assert app.query_params == {"sort": "by name", "state": "unknown"}
+    assert names(app)[0] == "Site-000"
+
+
+def test_a_link_to_a_page_that_is_no_more_shows_the_first(workbench: Workbench) -> None:
+    workbench.add(*(f"site-{number:03}" for number in range(60)))
+    app = workbench.open("sites", sort="by name", page="99")
+    assert names(app)[0] == "Site-000"
+    assert app.pagination(key="page").value == 1

@@ -62,14 +62,18 @@ class Windows:
 
     def open(self, path: str = "", *, width: int = 1280, height: int = 1000, **wanted: Any) -> Page:
         """A new window, sharing nothing with the others. `wanted` as in Playwright: timezone_id, color_scheme, …"""
+        page = self.empty(width=width, height=height, **wanted)
+        page.goto(f"{self.url}/{path}")
+        return page
+
+    def empty(self, *, width: int = 1280, height: int = 1000, **wanted: Any) -> Page:
+        """The same, before it went anywhere."""
         context = self.browser.new_context(viewport={"width": width, "height": height}, **wanted)
         context.set_default_timeout(PATIENCE_MS)
         context.on("request", self._asked)
         context.on("page", lambda page: page.on("websocket", lambda socket: self._note(socket.url)))
         self._contexts.append(context)
-        page = context.new_page()
-        page.goto(f"{self.url}/{path}")
-        return page
+        return context.new_page()
 
     def close(self) -> None:
         for context in self._contexts:

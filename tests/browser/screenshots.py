@@ -8,9 +8,17 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from tests.browser.chromium import launch
+from tests.browser.house import drawn
 
 FOLDER = Path("app/screenshots")
-PAGES = {"now": ("", 1000), "sites": ("sites", 800), "site": ("site?site={site}&range=1h", 1500)}
+# Each page by its path and the height that it needs.
+PAGES = {
+    "now": ("", 1000),
+    "sites": ("sites", 800),
+    "site": ("site?site={site}&range=1h", 1750),
+    "regions": ("regions", 1500),
+    "health": ("health", 900),
+}
 
 
 def main(base: str, site: str) -> None:
@@ -19,7 +27,7 @@ def main(base: str, site: str) -> None:
         for name, (path, height) in PAGES.items():
             page = browser.new_page(viewport={"width": 1280, "height": height}, color_scheme="light")
             page.goto(f"{base}/{path.format(site=site)}")
-            page.wait_for_selector("[data-testid=stVegaLiteChart], [data-testid=stDataFrame]")
+            drawn(page)
             page.wait_for_timeout(3_000)  # charts animate in
             page.screenshot(path=FOLDER / f"{name}.png")
 

@@ -2,67 +2,46 @@
 
 from __future__ import annotations
 
-import re
-import socket
-import subprocess
-import sys
+import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from tests.browser.chromium import found, launch
+from tests.browser.house import PATIENCE_MS, Windows, drawn, took, up
 from tests.harness import Target
 
-pytestmark = pytest.mark.skipif(found() is None, reason="no Chromium on this machine")
+SOON_MS = 5_000  # from the click to the first check's phases
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
+def windows(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Windows]:
+    with up(tmp_path_factory.mktemp("first")) as (url, _):
+        windows = Windows(browser, url)
+        yield windows
+        windows.close()
+        assert windows.elsewhere == []
 
 
-@pytest.fixture(scope="module")
-def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a workbench that was started as a newcomer starts it."""
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port = chosen.getsockname()[1]
-    folder: Path = tmp_path_factory.mktemp("up")
-    command = [sys.executable, "-m", "workers.cli", "up", "--data-dir", str(folder / "data"), "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "Workbench ready" in line:
-                break
-        else:
-            pytest.fail("it ended before it was ready")
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
-        process.stdout.read()
-        assert process.wait(timeout=12) == 0
-
-
-def test_paste_urls_and_see_them_checked_from_two_regions(workbench: str, browser: Browser) -> None:
-    elsewhere: list[str] = []
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.on("request", lambda request: elsewhere.append(request.url) if not _ours(request.url, workbench) else None)
+def test_pasted_urls_are_shown_then_checked_and_their_first_waterfall_is_there_at_once(windows: Windows) -> None:
+    page = windows.open()
+    drawn(page)
+    main = page.get_by_test_id("stMain")
     with Target() as target:
-        page.goto(workbench)
-        page.get_by_role("textbox").first.fill(f"{target.url}/one\n{target.url}/two")
-        page.get_by_role("textbox").first.press("Control+Enter")
-        page.get_by_role("button", name=re.compile("Watch|Add|Start", re.IGNORECASE)).first.click()
-        expect(page.get_by_text("local-a").first).to_be_visible(timeout=20_000)
-        expect(page.get_by_text("local-b").first).to_be_visible(timeout=20_000)
-        expect(page.get_by_text(re.compile(r"\d ms")).first).to_be_visible(timeout=20_000)
-        page.goto(f"{workbench}/sites")
-        expect(page.get_by_text("2 sites")).to_be_visible(timeout=20_000)
+        # No Ctrl+Enter, no click elsewhere: the box reads along.
+        page.get_by_role("textbox").first.press_sequentially(f"{target.url}/one\n{target.url}/two\nftp://no.example")
+        expect(main.get_by_text("A list of URLs")).to_contain_text("2 new")
+        expect(main.get_by_text("A list of URLs")).to_contain_text("1 not usable")
+        assert target.requests == 0, "what is only previewed is not checked"
+        drawn(page)
+        page.get_by_role("button", name="Watch 2 sites").click()
+        began = time.monotonic()
+        bars = page.get_by_test_id("stVegaLiteChart").locator("svg .mark-rect.role-mark path").first
+        expect(bars).to_be_visible(timeout=SOON_MS)
+        print(f"seconds from the click to the first waterfall: {took(began):.2f}")
+        for region in ("local-a", "local-b"):
+            expect(main.get_by_text(region).first).to_be_visible(timeout=PATIENCE_MS)
+        expect(main.get_by_text("First checks are in")).to_be_visible(timeout=PATIENCE_MS)
+        page.get_by_role("link", name="Sites").first.click()
+        expect(main.get_by_text("2 sites")).to_be_visible(timeout=PATIENCE_MS)
         assert target.requests >= 4
-    assert elsewhere == []
-    page.close()
-
-
-def _ours(url: str, workbench: str) -> bool:
-    return url.startswith((workbench, workbench.replace("http", "ws", 1), "data:", "blob:"))

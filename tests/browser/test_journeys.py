@@ -18,9 +18,20 @@ from pipeline.store.ticks import store_ticks
 from pipeline.vocabulary import Outcome, Phases, Tick
 from tests.browser.house import PATIENCE_MS, Windows, drawn, page_paths, took, up
 from tests.browser.readable import unreadable, wider_than_window
+from tests.browser.refreshes import Refreshes
 from tests.harness import Target, add_sites, count, eventually, now
 
 SITE = "s0"
+# As if the first site had been watched for ten days: the strip over all of its time has something to brush.
+_PAST = """
+    with older as (update sites set created_at = created_at - interval '10 days' where id = 1),
+        called as (update revisions set effective_at = effective_at - interval '10 days' where site_id = 1)
+    insert into rollups_hour (at, site_id, region_id, checks, up, degraded, down, unknown, attempts, first_failures,
+        untrusted, up_us, degraded_us, down_us, unknown_us, p50_ms, p90_ms, p95_ms, p99_ms, buckets, counts)
+    select date_trunc('hour', now()) - make_interval(hours => back), 1, region, 60, 60, 0, 0, 0, 60, 0, 0,
+        3600000000, 0, 0, 0, 20, 30, 40, 60, '{138}', '{60}'
+    from generate_series(1, 239) as back, generate_series(1, 2) as region
+"""
 
 
 class House(NamedTuple):
@@ -36,6 +47,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         add_sites(dsn, [f"{target.url}/{name}" for name in ("one", "two", "three", "down")], interval_s=5)
         eventually(lambda: count(dsn, "select count(*) from verdicts where state = 'down'") == 1, what="a site down")
         eventually(lambda: count(dsn, "select count(*) from verdicts where state = 'up'") == 3, what="three sites up")
+        with psycopg.connect(plain_dsn(dsn)) as connection:
+            connection.execute(_PAST)
         yield House(url, dsn)
 
 
@@ -86,6 +99,62 @@ def commit_a_tick(dsn: str) -> str:
         tick = Tick(1, 1, at, 0, at, Outcome.OK, True, 5, 1, "test", Phases(1, 2, 3, 4, 5), 15.0, 0.1, 200)
         store_ticks(connection, [tick])
     return f"{at:%d %b %H:%M:%S}"
+
+
+@pytest.mark.parametrize(
+    ("here", "there"), [("America/New_York", "Asia/Kolkata"), ("Asia/Kolkata", "America/New_York")]
+)
+def test_a_brush_stays_through_refreshes_and_the_address_brings_it_back_elsewhere(
+    windows: Windows, here: str, there: str
+) -> None:
+    page = windows.empty(timezone_id=here)
+    refreshes = Refreshes(page)
+    page.goto(f"{windows.url}/site?site={SITE}")
+    drawn(page)
+    drag(page, 0.4, 0.6)
+    page.wait_for_url(re.compile("from=.*to="))
+    drawn(page)
+    picked, said, address = brush(page), window_of(page), page.url
+    assert picked[1] - picked[0] == pytest.approx(0.2, abs=0.02)
+    for _ in range(3):
+        refreshes.pass_time(15)
+        assert (brush(page), window_of(page), page.url) == (picked, said, address)
+    elsewhere = windows.open(address.removeprefix(f"{windows.url}/"), timezone_id=there)
+    drawn(elsewhere)
+    assert brush(elsewhere) == pytest.approx(picked, abs=0.005)
+    assert window_of(elsewhere) == said
+
+
+def drag(page: Page, start: float, end: float) -> None:
+    """Draw a brush over the overview, from one share of its width to another."""
+    box = strip(page).bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 3
+    page.mouse.move(box["x"] + start * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + (start + end) / 2 * box["width"], y, steps=3)
+    page.mouse.move(box["x"] + end * box["width"], y, steps=3)
+    page.mouse.up()
+
+
+def strip(page: Page) -> Locator:
+    return page.locator(".stVerticalBlock.st-key-overview [data-testid=stVegaLiteChart] svg")
+
+
+def brush(page: Page) -> tuple[float, float]:
+    """Where the brush is drawn, as shares of the overview's width."""
+    shape = strip(page).locator(".window_brush path")
+    expect(shape).to_be_visible()
+    brushed, whole = shape.bounding_box(), strip(page).bounding_box()
+    assert brushed is not None
+    assert whole is not None
+    start = (brushed["x"] - whole["x"]) / whole["width"]
+    return start, start + brushed["width"] / whole["width"]
+
+
+def window_of(page: Page) -> str:
+    """The window in words, as the line above the charts has it."""
+    return page.locator(".st-key-window p").first.inner_text()
 
 
 def test_back_and_forward_step_through_regions_ranges_and_pages(windows: Windows) -> None:

@@ -48,6 +48,9 @@ exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all -- "$@"
 @cache
 def sealable() -> bool:
     """Whether a read-only root can be had here. Trying is the only way to know."""
+    ours = (Path(path) for path in (ROOT, sys.prefix, sys.base_prefix))
+    if any(path.is_relative_to(hidden) for path in ours for hidden in ("/tmp", "/run")):
+        return False  # a service's own /tmp and /run would hide what it is started from
     if os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "setpriv", "mount"))):
         return False
     trial = ["unshare", "--mount", "--propagation=private", "mount", "-o", "remount,bind,ro", "/"]
