@@ -56,16 +56,22 @@ def _engine(dsn: str, *, read_only: bool) -> Engine:
     return engines.engine(dsn, read_only=read_only, name="betterstack app")
 
 
+@st.cache_data(ttl=10, show_spinner=False)
+def _database() -> str:
+    """Reading the settings takes longer than most reads of the store."""
+    return Settings().database
+
+
 @contextmanager
 def _reading() -> Iterator[Connection]:
-    with explained(), _engine(Settings().database, read_only=True).begin() as connection:
+    with explained(), _engine(_database(), read_only=True).begin() as connection:
         yield connection
 
 
 @contextmanager
 def _writing() -> Iterator[Connection]:
     """One transaction; what the pages saw before it is forgotten when it ends."""
-    with explained(), _engine(Settings().database, read_only=False).begin() as connection:
+    with explained(), _engine(_database(), read_only=False).begin() as connection:
         yield connection
     st.cache_data.clear()
 

@@ -12,6 +12,7 @@ import streamlit as st
 
 from app import data
 from pipeline.errors import NotFoundError, UnavailableError
+from pipeline.store.explained import AWAY
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -26,21 +27,27 @@ def explained(*, briefly: bool = False) -> Iterator[None]:
         log.warning("a page could not be drawn", extra={"action": "page_unavailable", "reason": str(error.__cause__)})
         if briefly:
             st.caption(f":red[✕] {error}")
+            _until_back(error)  # sooner than a part that is drawn once a minute
             return
         with st.container(border=True):
             st.markdown("##### :red[✕] The store is away")
             st.markdown(str(error))
             st.caption("Nothing is lost: the workers keep what they find. The page comes back by itself.")
             st.button("Try again", key=f"retry-{id(error)}")
-        _until_back([])
+        _until_back(error)
     except NotFoundError as error:
         st.warning(f"{error}.".replace("..", "."), icon=":material/search_off:")
 
 
+def _until_back(error: UnavailableError) -> None:
+    """Run the page again once the store answers; one that answers and is slow would only be asked for more."""
+    if str(error) == AWAY:
+        _look([])
+
+
 @st.fragment(run_every=2)
-def _until_back(drawn: list[bool]) -> None:
-    """Run the page again once the store answers."""
-    if not drawn:  # the run that has just failed
+def _look(drawn: list[bool]) -> None:
+    if not drawn:  # in the run that has just failed
         drawn.append(True)
         return
     with suppress(UnavailableError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import polars as pl
 import streamlit as st
 
 from app import data
@@ -67,7 +66,7 @@ def _latency(row: SiteRow, window: Window, detail: Detail) -> None:
     if frame["p50_ms"].count():
         draw(charts.latency(frame), key="latency", alt_text=f"Latency of {row.name} by region, {_span(window)}.")
     else:
-        st.caption(_nothing(row, frame))
+        st.caption(_nothing(row, window, detail))
 
 
 def _phases(row: SiteRow, window: Window, detail: Detail, seen_from: tuple[str, ...]) -> None:
@@ -82,17 +81,21 @@ def _phases(row: SiteRow, window: Window, detail: Detail, seen_from: tuple[str, 
     shown = code.phases(row.key, window, width_of(frame))
     titled("Phases", f"mean, {where}", name=f"{row.key}-phases", frame=frame, code=shown)
     if frame.is_empty():
-        st.caption(_nothing(row, frame))
+        st.caption(_nothing(row, window, detail))
     else:
         draw(charts.phases(frame), key="phases", alt_text=f"Mean phases of {row.name}, {_span(window)}.")
 
 
-def _nothing(row: SiteRow, frame: pl.DataFrame) -> str:
-    """Why there is nothing to draw."""
-    if "failed" in frame.columns and frame["failed"].sum():
-        return f"✕ No check answered in this time; {frame['failed'].sum()} failed."
-    why = "it is paused" if row.state is State.PAUSED else "zoom out, or press Live"
-    return f"◌ No check answered in this time: {why}."
+def _nothing(row: SiteRow, window: Window, detail: Detail) -> str:
+    """Why there is nothing to draw, and what to do."""
+    failed = int(detail.latency["failed"].sum())
+    if failed:
+        return f"✕ No check answered in this time; {failed} failed."
+    if row.state is State.PAUSED:
+        return "◌ No check answered in this time: it is paused."
+    if row.checked_at is None:
+        return "◌ No check answered in this time: the first is on its way."
+    return f"◌ No check answered in this time: {'zoom out' if window.lives else 'zoom out, or press Live'}."
 
 
 def _span(window: Window) -> str:

@@ -45,7 +45,8 @@ class Chart(Struct):
 def overview(row: SiteRow, created_at: datetime, window: Window, seen_from: tuple[str, ...]) -> None:
     now = data.utc_now()
     since, until = windows.reach(window, created_at, now)
-    frame = data.overall(row.id, since, until, seen_from)
+    with st.skeleton(height=140):  # seen only where the store takes its time
+        frame = data.overall(row.id, since, until, seen_from)
     slowest = frame["p95_ms"].max()
     said = f", up to {milliseconds(slowest)}" if isinstance(slowest, float) else ""
     note = f"availability below, 95th percentile above{said}; drag to pick a window; times are UTC"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import streamlit as st
 
 from app import data
@@ -37,7 +39,8 @@ def head(key: str) -> None:
 
 @live(60)
 def uptime(row: SiteRow) -> None:
-    uptimes = {window: data.uptimes((row.id,), window)[row.id] for window in data.WINDOWS}
+    with st.skeleton(height=140):  # seen only where the store takes its time
+        uptimes = {window: data.uptimes((row.id,), window)[row.id] for window in data.WINDOWS}
     frame = site_head.as_frame(uptimes)
     note = "of the time that is known, mean over regions; degraded counts as up"
     titled("Uptime", note, name=f"{row.key}-uptime", frame=frame, code=code.uptime(row.key))
@@ -74,7 +77,8 @@ def actions(row: SiteRow) -> None:
     paused = row.state is State.PAUSED
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.title(plain(row.name), width="stretch")
-        st.button("Test now", key="test", type="primary", disabled=paused, on_click=test, args=(row.key,))
+        look: Literal["primary", "secondary"] = "secondary" if paused else "primary"
+        st.button("Test now", key="test", type=look, disabled=paused, on_click=test, args=(row.key,))
         st.button("Resume" if paused else "Pause", key="pause", on_click=pause, args=(row.key, not paused))
         st.button("Settings", key="edit", on_click=site_dialogs.open_edit, args=(row.key,))
         st.button("Delete …", key="delete", on_click=site_dialogs.open_delete, args=([row.key],))

@@ -92,16 +92,24 @@ def overview_of(
 
 
 def overview_by(
-    ticks: pl.DataFrame, every: timedelta, since: datetime | None = None, until: datetime | None = None
+    ticks: pl.DataFrame,
+    every: timedelta,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    states: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Frame TICKS (of one site) over all its regions as `OVERVIEW`: exact percentiles, for a site's first day."""
-    if ticks.is_empty():
+    """Frame TICKS (of one site) over all its regions as `OVERVIEW`: exact percentiles, for a site's first day.
+
+    `states` are its `STATES` where more is known than the ticks tell, such as when it was paused.
+    """
+    told = states_of(ticks, since, until) if states is None else states
+    if told.is_empty():
         return pl.DataFrame(schema=OVERVIEW)
     answered = pl.col("state").is_in([State.UP.value, State.DEGRADED.value]) & pl.col("trusted")
     latencies = bucketed(ticks, every).filter(answered).group_by("at").agg(
         p95_ms=pl.col("latency_ms").cast(pl.Float64).quantile(0.95, "linear")
     )  # fmt: skip
-    return _overall(shares_by(states_of(ticks, since, until), every, since, until), latencies)
+    return _overall(shares_by(told, every, since, until), latencies)
 
 
 def _overall(shares: pl.DataFrame, latencies: pl.DataFrame) -> pl.DataFrame:

@@ -187,9 +187,10 @@ def overview_of_ticks(
     """A young site's whole range (columns `OVERVIEW`), all regions or the named ones together."""
     width_s = _width_s(connection, {"site_id": site_id, "since": since, "until": until})
     ticks, _ = _ticks(connection, [site_id], since, until)
+    states = state_spans(connection, [site_id], since=since, until=until)
     if regions:
-        ticks = ticks.filter(pl.col("region").is_in(list(regions)))
-    return overview_by(ticks, timedelta(seconds=width_s), since, until)
+        ticks, states = (frame.filter(pl.col("region").is_in(list(regions))) for frame in (ticks, states))
+    return overview_by(ticks, timedelta(seconds=width_s), since, until, states)
 
 
 def fleet_minutes(connection: Connection, *, since: datetime, until: datetime, width_s: int = 60) -> pl.DataFrame:

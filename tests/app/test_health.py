@@ -61,6 +61,7 @@ def test_with_the_database_away_it_says_so_since_when_and_what_to_do(
     assert data.checkup().ok
     last = data._answered()["at"]
     monkeypatch.setenv("BETTERSTACK_DATABASE_URL", "postgresql://nobody@/nowhere?host=/nowhere&port=1")
+    data._database.clear()
     data.checkup.clear()
     words = said(workbench.open("health"))
     assert ":red-badge[✕ unwell] **postgres**" in words

@@ -63,7 +63,7 @@ class Windows:
     def open(self, path: str = "", *, width: int = 1280, height: int = 1000, **wanted: Any) -> Page:
         """A new window, sharing nothing with the others. `wanted` as in Playwright: timezone_id, color_scheme, …"""
         page = self.empty(width=width, height=height, **wanted)
-        page.goto(f"{self.url}/{path}")
+        page.goto(f"{self.url}/{path}", wait_until="commit")  # several windows may load at once
         return page
 
     def empty(self, *, width: int = 1280, height: int = 1000, **wanted: Any) -> Page:
