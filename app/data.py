@@ -28,8 +28,9 @@ from pipeline.store import engine as engines
 from pipeline.store import fleet_series, history, overview, regions, series, sites
 from pipeline.store.apply import apply
 from pipeline.store.explained import explained
+from pipeline.store.fleet import RegionFacts, region_facts
 from pipeline.store.history import Detail, Strip
-from pipeline.store.overview import Change, Counts, Found, RegionFacts, SiteRow, Wanted
+from pipeline.store.overview import Change, Counts, Found, SiteRow, Wanted
 from pipeline.store.uptime import Uptime, uptime_of
 from pipeline.store.vitals import disk_of, read_vitals
 from pipeline.understood import Understood
@@ -156,7 +157,7 @@ def all_regions() -> list[Region]:
 def facts() -> list[RegionFacts]:
     """The regions and what their part of the fleet does."""
     with _reading() as connection:
-        return overview.region_facts(connection, utc_now())
+        return region_facts(connection, utc_now())
 
 
 # --- the fleet over time ----------------------------------------------------------------------------------------------

@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from pipeline.declared import MOST_PROBERS
 from pipeline.health import FRESH, OLD_TABLES, Grade, Health, Part, alive, health, judged, of, prober
+from pipeline.schedule import LOOKAHEAD
 from pipeline.store.beats import Backlog, WorkerSeen
 from pipeline.vocabulary import Region
 
-AHEAD_S = 2.0  # checks are in the stream this long before their time
 OVERDUE_S = (5.0, 60.0)  # from here on worth a look, from here on unwell: a check of a short interval is late by then
 LATENESS_MS = (500.0, 5_000.0)  # where the autoscaler adds probers; where checks are no longer made
 TICKS_WAITING = (5_000, 100_000)  # half a minute and ten minutes of 200 a second
@@ -150,7 +150,7 @@ def _backlog(vitals: Vitals) -> Part:
         said = "not known: the recorder counts it, and has not" if vitals.regions else "no region, so nothing waits"
         grade = Grade.LOOK if vitals.regions else Grade.WELL
         return judged("backlog", said, grade, means=means, todo=_todo(grade, ["See to the recorder first."]))
-    overdue = {each: max(0.0, each.oldest_waiting_s - AHEAD_S) for each in fresh}
+    overdue = {each: max(0.0, each.oldest_waiting_s - LOOKAHEAD.total_seconds()) for each in fresh}
     grades = {each: _grade_in(regions[each.region_id], overdue[each], OVERDUE_S) for each in fresh}
     worst = max(fresh, key=lambda each: (list(Grade).index(grades[each]), overdue[each]))
     ticks = sum(each.ticks_waiting for each in fresh)

@@ -20,6 +20,7 @@ from pipeline.vocabulary import Revision
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 FOREVER_US = 2**62
+LOOKAHEAD = timedelta(seconds=2)  # checks are with their probers this long before they are due
 
 
 class Slot(NamedTuple):

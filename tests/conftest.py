@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,3 +56,12 @@ def module_redis_url(servers: Servers) -> str:
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users reach, which pytest's own is not."""
+    folder = Path(tempfile.mkdtemp(prefix="workbench-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)

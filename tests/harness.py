@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 import psycopg
+import pytest
 from sqlalchemy import Connection
 
 from pipeline.declared import SiteIn
@@ -103,6 +105,27 @@ class Fleet:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(timeout=5)
+
+
+@contextmanager
+def up(data_dir: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The product as a newcomer starts it: the process, and the URL that it printed."""
+    command = [sys.executable, "-m", "workers.cli", "up", "--data-dir", str(data_dir), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if "Workbench ready" in line:
+                    break
+            else:
+                pytest.fail("it ended before it was ready: " + "".join(lines))
+            yield process, line.split()[-1]
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.communicate(timeout=20)
 
 
 class Target:

@@ -21,7 +21,8 @@ ARRIVAL_WINDOW = timedelta(seconds=2)
 # for half a minute.
 SURE = timedelta(seconds=2.8)
 AGREEING = 3
-CALM = timedelta(seconds=60)  # fewer probers only after this long without needing more
+CALM = timedelta(seconds=60)  # fewer probers only after this long without needing more, …
+SETTLED = timedelta(seconds=50)  # … and not on what was needed while the load fell: that is about to be forgotten
 STALE = timedelta(seconds=10)  # older figures decide nothing
 FILL = 0.8  # share of a prober's probes in flight that we plan with; the rest is for slow minutes
 LATE_MS = 500.0  # p95 of how late checks start
@@ -34,7 +35,6 @@ class Load(NamedTuple):
     """A region's figures at a time. `added` counts the checks ever sent to it, `overdue_s` is the backlog's age."""
 
     at: datetime
-    probers: int
     added: int
     probe_s: float | None
     in_flight_limit: int
@@ -126,7 +126,8 @@ def decide(
     most = max(needs, key=lambda each: each.probers)
     calm_since = last_at if last_at and last_at > needs[0].at else needs[0].at
     wanted = bounds.clamp(most.probers)
-    if wanted < running and now - calm_since >= CALM - timedelta(seconds=2):
+    settled = bounds.clamp(max(each.probers for each in needs if newest.at - each.at <= SETTLED)) == wanted
+    if wanted < running and settled and now - calm_since >= CALM - timedelta(seconds=2):
         reason = f"for {CALM.total_seconds():.0f} s no more than {wanted} needed: {newest.why}"
         return Decision(region_id, now, running, wanted, reason, newest.figures)
     return None

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-AHEAD_S = 2.5  # checks come two seconds ahead of their time, and a beat apart
+from pipeline.schedule import LOOKAHEAD
+
+AHEAD_S = LOOKAHEAD.total_seconds() + 0.5  # how long what is taken waits at most, and some of a beat
 WINDOW_S = 10.0  # lateness is that of the last ten seconds: what was is no reason to scale
 FIRST_GUESS_S = 0.5  # how long a probe takes, before we have seen one
 SMOOTHING = 0.02  # weight of the newest probe

@@ -19,7 +19,7 @@ import psycopg
 from msgspec import Struct, field
 from redis.exceptions import ConnectionError, RedisError, ResponseError  # noqa: A004 - redis's own
 
-from pipeline.schedule import Plan, Slot, slots
+from pipeline.schedule import LOOKAHEAD, Plan, Slot, slots
 from pipeline.settings import Settings
 from pipeline.store import schedule as store
 from pipeline.store.session import session
@@ -39,7 +39,6 @@ from workers.wire import Entry, pack
 log = logging.getLogger("pusher")
 
 BEAT_S = 1.0
-LOOKAHEAD = timedelta(seconds=2)  # checks are with their probers before they are due
 CATCH_UP = timedelta(minutes=10)  # how far back a new leader accounts for what nobody pushed
 STRIDE = timedelta(seconds=30)  # the past is caught up with in pieces of this, …
 BEAT_LIMIT = 20_000  # … and a beat ends after so many slots, half a second of work, since edits wait for it

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -162,8 +162,9 @@ class Recorder:
     def _read(self) -> list[Received]:
         batch: list[Received] = []
         for region in self._regions:
+            own = {known.id for known in self._regions if known.key == region.key}
             for entry in self._entries(region.key):
-                tick = self._unpack(region.key, entry)
+                tick = self._unpack(region.key, own, entry)
                 if tick is not None:
                     batch.append(Received(region.key, entry, tick))
         self._recover = self._recover and bool(batch)  # there may be more than one batch of them
@@ -185,20 +186,15 @@ class Recorder:
                 return []  # removed, or on its way back with the pusher's next beat
             raise
 
-    def _unpack(self, region: str, entry: Entry) -> Tick | None:
+    def _unpack(self, region: str, own: Collection[int], entry: Entry) -> Tick | None:
         try:
             tick = unpack_tick(entry.fields)
             _refuse_unlikely(tick, self._clock())
-            self._refuse_foreign(region, tick)
+            _refuse_foreign(region, own, tick)
         except UnreadableError as error:
             self._bury(region, entry, str(error))
             return None
         return cleaned(tick)
-
-    def _refuse_foreign(self, region: str, tick: Tick) -> None:
-        """Whoever may write to one region's stream may not speak for another region."""
-        if all(known.id != tick.region_id for known in self._regions if known.key == region):
-            raise UnreadableError(f"a tick of region {tick.region_id} came in the stream of {region!r}")
 
     def _bury(self, region: str, entry: Entry, reason: str) -> None:
         log.error("entry buried", extra={"action": "entry_buried", "entry": entry.id.decode(), "reason": reason})
@@ -208,6 +204,12 @@ class Recorder:
 def _refuse_unlikely(tick: Tick, now: datetime) -> None:
     if not now - OLDEST < tick.scheduled_at < now + NEWEST:
         raise UnreadableError(f"a tick for {tick.scheduled_at:%Y-%m-%d %H:%M} comes from a broken clock")
+
+
+def _refuse_foreign(region: str, own: Collection[int], tick: Tick) -> None:
+    """Whoever may write to one region's stream may not speak for another region."""
+    if tick.region_id not in own:
+        raise UnreadableError(f"a tick of region {tick.region_id} came in the stream of {region!r}")
 
 
 def _take_seat(connection: psycopg.Connection) -> str:

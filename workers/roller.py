@@ -34,6 +34,8 @@ OPEN_EVERY = timedelta(seconds=60)  # … and a minute at most
 PARTITIONS_S = 3600.0
 PARTITIONS_FROM, PARTITIONS_TO = -1, 3  # days from today: late ticks have a place, and a weekend without us is no harm
 SEEN_S = 5.0
+TIDY_S = 3600.0
+SAMPLES_KEPT = timedelta(days=8)  # a week to look back on, and a day more
 
 
 def horizon(now: datetime, open_rolled_at: datetime | None, took: timedelta = OPEN_EVERY) -> datetime:
@@ -67,6 +69,10 @@ class Roller:
         """Make the partitions of the days around today."""
         self._alive("make partitions", self._make_partitions)
 
+    def tidy(self) -> None:
+        """Drop what is kept for a while only."""
+        self._alive("tidy up", self._tidy)
+
     def be_seen(self) -> None:
         """Leave a sign of life."""
         self._alive("be seen", self._be_seen)
@@ -99,6 +105,10 @@ class Roller:
             made = ensure_partitions(connection, days)
         if made:
             log.info("partitions are ready", extra={"action": "partitions_made", "days": [str(day) for day in made]})
+
+    def _tidy(self) -> None:
+        with self._connected() as connection:
+            beats.forget_samples(connection, before=self._clock() - SAMPLES_KEPT)
 
     def _be_seen(self) -> None:
         worker = beats.WorkerSeen(
@@ -135,7 +145,13 @@ class Roller:
 def run(settings: Settings, stop: Stop) -> None:
     """Beat until told to stop."""
     roller = Roller(settings.database, clock=_now)
-    beat_until(stop, {roller.make_partitions: PARTITIONS_S, roller.roll: ROLL_S, roller.be_seen: SEEN_S})
+    each: dict[Callable[[], object], float] = {
+        roller.make_partitions: PARTITIONS_S,
+        roller.roll: ROLL_S,
+        roller.tidy: TIDY_S,
+        roller.be_seen: SEEN_S,
+    }
+    beat_until(stop, each)
 
 
 def _now() -> datetime:

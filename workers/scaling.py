@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import psycopg
 
+from pipeline.schedule import LOOKAHEAD
 from pipeline.store import beats, loads
 from pipeline.store.loads import RegionLoad
 from pipeline.store.schedule import regions_known
@@ -22,7 +23,6 @@ from workers.autoscaler import CALM, LONG, Bounds, Load, Need, decide, need
 log = logging.getLogger("scaling")
 
 REMEMBERED = LONG + timedelta(seconds=2)  # of loads
-AHEAD_S = 2.0  # checks are in the stream this long before their time
 
 
 class Served(NamedTuple):
@@ -156,10 +156,9 @@ def summed(load: RegionLoad) -> Load:
     limits = [prober["in_flight_limit"] for prober in load.probers if prober.get("in_flight_limit")]
     return Load(
         at=load.seen_at,
-        probers=len(load.probers),
         added=load.checks_added,
         probe_s=round(sum(durations) / len(durations), 4) if durations else None,
         in_flight_limit=min(limits, default=0),
         lateness_p95_ms=max(late, default=None),
-        overdue_s=max(0.0, load.oldest_waiting_s - AHEAD_S),
+        overdue_s=max(0.0, load.oldest_waiting_s - LOOKAHEAD.total_seconds()),
     )

@@ -24,7 +24,8 @@ def explained(*, briefly: bool = False) -> Iterator[None]:
     try:
         yield
     except UnavailableError as error:
-        log.warning("a page could not be drawn", extra={"action": "page_unavailable", "reason": str(error.__cause__)})
+        reason = str(error.__cause__).partition("\n")[0]  # each part says so every two seconds: a line is enough
+        log.warning("a page could not be drawn", extra={"action": "page_unavailable", "reason": reason})
         if briefly:
             st.caption(f":red[✕] {error}")
             _until_back(error)  # sooner than a part that is drawn once a minute

@@ -36,12 +36,12 @@ def paste_box(
         pasted = box.pasted()
     understood = box.understood(pasted)
     _buttons(box, pasted, understood)
+    box.seen()  # as soon as the button says how many there are: a click may come while the preview is being drawn
     problems.elsewhere(form, ())
     if pasted.form is Form.SITEMAP_URL:
         st.caption("This reads like the address of a sitemap. Read it, and choose among its pages.")
     else:
         preview(understood)
-    box.seen()
 
 
 def _defaults(form: str, regions: Sequence[str], tags: Sequence[str] | None) -> None:

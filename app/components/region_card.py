@@ -9,7 +9,7 @@ import streamlit as st
 from app.components import region_dialogs
 from app.components.words import NOTHING, ago, milliseconds, plain
 from pipeline.health import FRESH
-from pipeline.store.overview import RegionFacts
+from pipeline.store.fleet import RegionFacts
 from pipeline.vocabulary import Region
 
 LATE_S = 5.0  # a check that waits longer is late for sites of a short interval

@@ -10,7 +10,8 @@ import streamlit as st
 from app.components import well
 from app.components.words import ago, plain
 from pipeline.health import Health
-from pipeline.store.overview import RegionFacts, SiteRow
+from pipeline.store.fleet import RegionFacts
+from pipeline.store.overview import SiteRow
 from pipeline.vocabulary import State
 
 

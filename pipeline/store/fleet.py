@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
-import polars as pl
 from msgspec import Struct, structs
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from pipeline.frames import TIME
+from pipeline.health import FRESH, LOOK_BACK
 from pipeline.store import tables as t
-from pipeline.store.beats import Backlog, Decision, WorkerSeen
+from pipeline.store.beats import Backlog, WorkerSeen
+from pipeline.store.regions import list_regions
+from pipeline.vocabulary import Region
 
-__all__ = [
-    "Backlog",
-    "Decision",
-    "PusherRow",
-    "Scaling",
-    "WorkerSeen",
-    "backlogs",
-    "decisions",
-    "pusher_row",
-    "samples",
-    "scaling",
-    "workers",
-]
-
-_REAL, _COUNT = pl.Float32(), pl.Int32()
-SAMPLES = {
-    "region_id": pl.Int32(), "region": pl.String(), "at": TIME, "probers": _COUNT, "in_flight": _COUNT,
-    "probed": pl.Int64(), "lateness_p50_ms": _REAL, "lateness_p95_ms": _REAL, "lateness_p99_ms": _REAL,
-    "stall_ms": _REAL, "checks_waiting": _COUNT, "checks_pending": _COUNT, "oldest_waiting_s": _REAL,
-    "ticks_waiting": _COUNT,
-}  # fmt: skip
+__all__ = ["Backlog", "PusherRow", "RegionFacts", "Scaling", "WorkerSeen"]
 
 
 class PusherRow(Struct, frozen=True):
@@ -51,6 +33,23 @@ class Scaling(Struct, frozen=True):
     raised: int = 0
     lowered: int = 0
     wanted: int | None = None
+
+
+class RegionFacts(Struct, frozen=True):
+    """A region and what its part of the fleet is doing. `seen_at` is its probers' last sign of life.
+
+    `wanted` is how many probers the supervisor keeps there, None where it has not said; the lateness is that of the
+    worst prober.
+    """
+
+    region: Region
+    series: int
+    probers: int
+    seen_at: datetime | None
+    backlog: Backlog | None
+    wanted: int | None = None
+    lateness_p50_ms: float | None = None
+    lateness_p95_ms: float | None = None
 
 
 def workers(connection: Connection, *, since: datetime) -> list[WorkerSeen]:
@@ -71,18 +70,6 @@ def backlogs(connection: Connection) -> list[Backlog]:
     return [Backlog(**{field.name: row[field.name] for field in structs.fields(Backlog)}) for row in rows]
 
 
-def decisions(
-    connection: Connection, *, since: datetime, region_id: int | None = None, limit: int = 200
-) -> list[Decision]:
-    """The autoscaler's decisions since then, newest first."""
-    table = t.decisions
-    query = select(table).where(table.c.at >= since).order_by(table.c.at.desc(), table.c.id.desc()).limit(limit)
-    if region_id is not None:
-        query = query.where(table.c.region_id == region_id)
-    rows = connection.execute(query).mappings()
-    return [Decision(**{field.name: row[field.name] for field in structs.fields(Decision)}) for row in rows]
-
-
 def scaling(connection: Connection) -> dict[int, Scaling]:
     """What the autoscaler did to each region, by its id."""
     table = t.decisions
@@ -100,14 +87,33 @@ def scaling(connection: Connection) -> dict[int, Scaling]:
     return {row[0]: Scaling(row[1], row[2], wanted.get(row[0])) for row in connection.execute(counts)}
 
 
-def samples(connection: Connection, *, since: datetime, until: datetime) -> pl.DataFrame:
-    """How the living regions fared in [since, until), by region and time; columns as in `SAMPLES`, a row each ten s."""
-    table = t.region_samples
-    columns = [t.regions.c.key.label("region") if name == "region" else table.c[name] for name in SAMPLES]
-    query = (
-        select(*columns)
-        .join(t.regions, t.regions.c.id == table.c.region_id)
-        .where(table.c.at >= since, table.c.at < until, t.regions.c.deleted_at.is_(None))
-        .order_by(t.regions.c.key, table.c.at)
-    )
-    return pl.DataFrame(connection.execute(query).all(), schema=SAMPLES, orient="row")
+def region_facts(connection: Connection, now: datetime) -> list[RegionFacts]:
+    """Every region with its series, its living probers, how late they are, and what waits for them."""
+    counted = select(t.series.c.region_id, func.count()).group_by(t.series.c.region_id)
+    series = {row[0]: row[1] for row in connection.execute(counted)}
+    seen = workers(connection, since=now - LOOK_BACK)
+    waiting = {backlog.region_id: backlog for backlog in backlogs(connection)}
+    told = [worker for worker in seen if worker.role == "supervisor" and now - worker.seen_at <= FRESH]
+    wanted = max(told, key=lambda worker: worker.seen_at).detail.get("probers", {}) if told else {}
+    facts = []
+    for region in list_regions(connection):
+        here = [worker for worker in seen if worker.role == "prober" and worker.region_id == region.id]
+        alive = [worker for worker in here if now - worker.seen_at <= FRESH]
+        facts.append(
+            RegionFacts(
+                region,
+                series.get(region.id, 0),
+                len(alive),
+                max((worker.seen_at for worker in here), default=None),
+                waiting.get(region.id),
+                wanted.get(region.key),
+                _worst(alive, "lateness_p50_ms"),
+                _worst(alive, "lateness_p95_ms"),
+            )
+        )
+    return facts
+
+
+def _worst(workers: Iterable[WorkerSeen], figure: str) -> float | None:
+    figures = (worker.detail.get(figure) for worker in workers)
+    return max((float(ms) for ms in figures if isinstance(ms, int | float)), default=None)

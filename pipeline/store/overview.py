@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, array
 from sqlalchemy.types import Text
 
 from pipeline.errors import NotFoundError
-from pipeline.health import FRESH, LOOK_BACK, Health, health
+from pipeline.health import LOOK_BACK, Health, health
 from pipeline.judge.verdict import Standing, verdict, vote
 from pipeline.store import fleet
 from pipeline.store import tables as t
@@ -116,23 +116,6 @@ class Change(Struct, frozen=True):
     at: datetime
     from_state: State
     to_state: State
-
-
-class RegionFacts(Struct, frozen=True):
-    """A region and what its part of the fleet is doing. `seen_at` is its probers' last sign of life.
-
-    `wanted` is how many probers the supervisor keeps there, None where it has not said; the lateness is that of the
-    worst prober.
-    """
-
-    region: Region
-    series: int
-    probers: int
-    seen_at: datetime | None
-    backlog: fleet.Backlog | None
-    wanted: int | None = None
-    lateness_p50_ms: float | None = None
-    lateness_p95_ms: float | None = None
 
 
 def count_states(connection: Connection, now: datetime, region: str = "") -> Counts:
@@ -226,38 +209,6 @@ def our_health(connection: Connection, now: datetime) -> Health:
         return health(now, None, [], [], migrated=False)
     seen = fleet.workers(connection, since=now - LOOK_BACK)
     return health(now, fleet.pusher_row(connection).beat_at, seen, list_regions(connection), migrated=True)
-
-
-def region_facts(connection: Connection, now: datetime) -> list[RegionFacts]:
-    """Every region with its series, its living probers, how late they are, and what waits for them."""
-    counted = select(t.series.c.region_id, func.count()).group_by(t.series.c.region_id)
-    series = {row[0]: row[1] for row in connection.execute(counted)}
-    workers = fleet.workers(connection, since=now - LOOK_BACK)
-    backlogs = {backlog.region_id: backlog for backlog in fleet.backlogs(connection)}
-    told = [worker for worker in workers if worker.role == "supervisor" and now - worker.seen_at <= FRESH]
-    wanted = max(told, key=lambda worker: worker.seen_at).detail.get("probers", {}) if told else {}
-    facts = []
-    for region in list_regions(connection):
-        here = [worker for worker in workers if worker.role == "prober" and worker.region_id == region.id]
-        alive = [worker for worker in here if now - worker.seen_at <= FRESH]
-        facts.append(
-            RegionFacts(
-                region,
-                series.get(region.id, 0),
-                len(alive),
-                max((worker.seen_at for worker in here), default=None),
-                backlogs.get(region.id),
-                wanted.get(region.key),
-                _worst(alive, "lateness_p50_ms"),
-                _worst(alive, "lateness_p95_ms"),
-            )
-        )
-    return facts
-
-
-def _worst(workers: Iterable[fleet.WorkerSeen], figure: str) -> float | None:
-    figures = (worker.detail.get(figure) for worker in workers)
-    return max((float(ms) for ms in figures if isinstance(ms, int | float)), default=None)
 
 
 def since_unknown(standings: Sequence[Standing], now: datetime) -> datetime | None:

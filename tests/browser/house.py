@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from pipeline.settings import Settings
+from tests.harness import up
 
 PAGES = Path(__file__).parents[2] / "app" / "pages"
 PATIENCE_MS = 20_000
@@ -29,26 +27,12 @@ def page_paths(site: str) -> dict[str, str]:
 
 
 @contextmanager
-def up(folder: Path) -> Iterator[tuple[str, str]]:
-    """A workbench started as a newcomer starts it; its URL and its database's."""
+def started(folder: Path) -> Iterator[tuple[str, str]]:
+    """A workbench started as a newcomer starts it; its URL and its database's. It ends as it was told."""
     data_dir = folder / "data"
-    command = [sys.executable, "-m", "workers.cli", "up", "--data-dir", str(data_dir), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            lines = []
-            for line in process.stdout:
-                lines.append(line)
-                if "Workbench ready" in line:
-                    break
-            else:
-                pytest.fail("it ended before it was ready: " + "".join(lines))
-            database = Settings(data_dir=data_dir.resolve(), database_url=None, redis_url=None).database
-            yield line.split()[-1], database
-        finally:
-            process.terminate()
-            process.communicate(timeout=20)
-        assert process.returncode == 0
+    with up(data_dir) as (process, url):
+        yield url, Settings(data_dir=data_dir.resolve(), database_url=None, redis_url=None).database
+    assert process.returncode == 0
 
 
 @dataclass

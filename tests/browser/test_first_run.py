@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.house import PATIENCE_MS, Windows, drawn, took, up
+from tests.browser.house import PATIENCE_MS, Windows, drawn, started, took
 from tests.harness import Target
 
 SOON_MS = 5_000  # from the click to the first check's phases
@@ -16,7 +16,7 @@ SOON_MS = 5_000  # from the click to the first check's phases
 
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Windows]:
-    with up(tmp_path_factory.mktemp("first")) as (url, _):
+    with started(tmp_path_factory.mktemp("first")) as (url, _):
         windows = Windows(browser, url)
         yield windows
         windows.close()

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.house import PATIENCE_MS, Windows, up
+from tests.browser.house import PATIENCE_MS, Windows, started
 from tests.harness import Target, add_sites, count, eventually
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     folder: Path = tmp_path_factory.mktemp("parts")
-    with up(folder) as (url, dsn), Target() as target:
+    with started(folder) as (url, dsn), Target() as target:
         add_sites(dsn, [f"{target.url}/one"], interval_s=5)
         sampled = "select count(distinct region_id) from region_samples where probers > 0"
         eventually(lambda: count(dsn, sampled) == 2, what="a sample of each region")

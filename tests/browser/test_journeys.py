@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from pipeline.store.engine import plain_dsn
 from pipeline.store.ticks import store_ticks
 from pipeline.vocabulary import Outcome, Phases, Tick
-from tests.browser.house import PATIENCE_MS, Windows, drawn, page_paths, took, up
+from tests.browser.house import PATIENCE_MS, Windows, drawn, page_paths, started, took
 from tests.browser.readable import unreadable, wider_than_window
 from tests.browser.refreshes import Refreshes
 from tests.harness import Target, add_sites, count, eventually, now
@@ -43,7 +43,7 @@ class House(NamedTuple):
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with up(tmp_path_factory.mktemp("house")) as (url, dsn), Target() as target:
+    with started(tmp_path_factory.mktemp("house")) as (url, dsn), Target() as target:
         add_sites(dsn, [f"{target.url}/{name}" for name in ("one", "two", "three", "down")], interval_s=5)
         eventually(lambda: count(dsn, "select count(*) from verdicts where state = 'down'") == 1, what="a site down")
         eventually(lambda: count(dsn, "select count(*) from verdicts where state = 'up'") == 3, what="three sites up")

@@ -40,15 +40,6 @@ with embedded.running(Path(sys.argv[1])) as servers:
 """
 
 
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that other users reach, which pytest's own is not."""
-    folder = Path(tempfile.mkdtemp(prefix="workbench-test-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
-
-
 @contextmanager
 def holder(data_dir: Path, python: str = sys.executable, user: int | None = None) -> Iterator[subprocess.Popen[str]]:
     """Another process that runs the servers until its input ends."""

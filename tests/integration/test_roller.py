@@ -14,13 +14,17 @@ from random import Random
 import msgspec
 import psycopg
 import pytest
+from msgspec import structs
 
+from pipeline.declared import RegionIn
 from pipeline.settings import Settings
+from pipeline.store import beats
 from pipeline.store.engine import plain_dsn
+from pipeline.store.regions import create_region
 from pipeline.store.rollups import BATCH, recompute, roll, verify
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from pipeline.vocabulary import Outcome, Source, Tick
-from tests.harness import count, eventually
+from tests.harness import count, eventually, now, writing
 from tests.integration.tickmaker import some_slots, tick
 from workers import roller
 from workers.lifecycle import Stop
@@ -222,6 +226,17 @@ def test_a_roller_without_postgres_says_so_once_and_lives(caplog: pytest.LogCapt
         getattr(record, "step", None) for record in caplog.records if getattr(record, "action", "") == "roller_fails"
     ]
     assert told == ["roll up", "be seen"]
+
+
+def test_samples_of_the_fleet_are_kept_for_eight_days(connection: psycopg.Connection, dsn: str) -> None:
+    with writing(dsn) as store:
+        region = create_region(store, RegionIn(key="eu"), now=now(), actor="test")
+    nothing = beats.Sample(region.id, now(), 1, 0, 0, None, None, None, None, 0, 0, 0.0, 0)
+    young, old = (structs.replace(nothing, at=now() - timedelta(days=age)) for age in (7.9, 8.1))
+    with connection.transaction():
+        beats.note_samples(connection, [young, old])
+    Roller(dsn, clock=now).tidy()
+    assert connection.execute("select at from region_samples").fetchall() == [(young.at,)]
 
 
 def test_the_role_makes_partitions_rolls_and_is_seen(

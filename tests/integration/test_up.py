@@ -7,36 +7,12 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
-from tests.harness import Target, eventually
-
-
-@contextmanager
-def up(data_dir: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process and the URL that it printed."""
-    command = [sys.executable, "-m", "workers.cli", "up", "--data-dir", str(data_dir), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            lines = []
-            for line in process.stdout:
-                lines.append(line)
-                if "Workbench ready" in line:
-                    break
-            else:
-                pytest.fail("".join(lines))
-            yield process, line.split()[-1]
-        finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait(timeout=20)
+from tests.harness import Target, eventually, up
 
 
 def call(url: str, body: dict[str, Any] | None = None) -> Any:

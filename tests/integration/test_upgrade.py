@@ -9,8 +9,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -94,15 +92,6 @@ def of_first_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def old(of_first_release: Path, data_dir: Path) -> Path:
     return Path(shutil.copytree(of_first_release, data_dir))
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that other users reach, which pytest's own is not."""
-    folder = Path(tempfile.mkdtemp(prefix="workbench-test-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def betterstack(*arguments: object) -> subprocess.Popen[str]:

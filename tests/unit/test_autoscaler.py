@@ -24,7 +24,7 @@ def at(seconds: float) -> datetime:
 def load(
     seconds: float, added: float, *, probe_s: float | None = 0.4, late_ms: float | None = 1.0, overdue_s: float = 0.0
 ) -> Load:
-    return Load(at(seconds), 1, int(added), probe_s, 32, late_ms, overdue_s)
+    return Load(at(seconds), int(added), probe_s, 32, late_ms, overdue_s)
 
 
 def steady(per_s: float, *, seconds: int = 8, **figures: Any) -> list[Load]:
@@ -66,7 +66,7 @@ def test_a_little_late_asks_for_nothing() -> None:
 
 
 def test_nothing_is_asked_before_a_prober_has_told_what_it_can() -> None:
-    assert need([Load(at(0), 0, 0, None, 0, None, 0.0)], 1) is None
+    assert need([Load(at(0), 0, None, 0, None, 0.0)], 1) is None
 
 
 def test_the_rate_needs_a_few_seconds_and_survives_a_stream_that_began_anew() -> None:
@@ -98,6 +98,15 @@ def test_fewer_probers_need_a_minute_in_which_no_more_were_needed() -> None:
     assert (found.before, found.after) == (3, 1)
     assert decided(minute, 3, [*needs(3), *calm[1:]]) is None
     assert decided(minute, 3, calm, last_at=at(10)) is None  # the minute begins at a decision
+
+
+def test_a_load_that_fell_in_steps_is_answered_by_one_decision() -> None:
+    minute = int(CALM.total_seconds())
+    falling = needs(*[3] * 3, *[2] * 4, *[1] * 66)
+    assert decided(minute + 5, 3, [each for each in falling if at(5) <= each.at <= at(minute + 5)]) is None
+    found = decided(minute + 9, 3, [each for each in falling if at(9) <= each.at <= at(minute + 9)])
+    assert found is not None
+    assert (found.before, found.after) == (3, 1)
 
 
 def test_old_figures_decide_nothing() -> None:
