@@ -47,7 +47,7 @@ def uptime(row: SiteRow) -> None:
     site_head.uptime_tiles(uptimes)
 
 
-@live(2)
+@live(1)  # a tick is there within two seconds of its commit, what is cached and the browser's own time included
 def newest(row: SiteRow, seen_from: tuple[str, ...]) -> None:
     ticks = data.ticks(row.id, seen_from=seen_from)
     note = "newest first; a test is not part of uptime"

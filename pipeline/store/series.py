@@ -206,6 +206,19 @@ def fleet_minutes(connection: Connection, *, since: datetime, until: datetime, w
     return fleet_on_grid(found, grid(*_buckets(since, until, width_s), width), width)
 
 
+def fleet_joined(pieces: Sequence[pl.DataFrame], since: datetime) -> pl.DataFrame:
+    """What `fleet_minutes` gave of ranges that follow each other as one, from the first minute that begins at `since`.
+
+    A region that one of them knows nothing of has zeroes there.
+    """
+    found = pl.concat(pieces).filter(pl.col("at") >= since)
+    first, last = found["at"].min(), found["at"].max()
+    if not isinstance(first, datetime) or not isinstance(last, datetime):
+        return found
+    minute = timedelta(minutes=1)
+    return fleet_on_grid(found.drop("until"), grid(first, last, minute), minute)
+
+
 def _ticks(
     connection: Connection, site_ids: Sequence[int], since: datetime, until: datetime
 ) -> tuple[pl.DataFrame, pl.DataFrame]:

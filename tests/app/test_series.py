@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 import polars.testing
@@ -62,6 +62,22 @@ def test_the_fleet_counts_a_site_once_a_minute_by_its_worst(workbench: Workbench
     assert told.height == 60
     assert told.filter(at=minute).select("down", "degraded", "unknown", "up").rows() == [(1, 0, 0, 1)]
     polars.testing.assert_frame_equal(found, told.filter(at=minute))
+
+
+def test_the_fleet_read_in_pieces_is_the_fleet_read_at_once(workbench: Workbench) -> None:
+    (site,) = workbench.add("shop")
+    for minutes in range(0, 75, 4):
+        outcome = Outcome.DNS if minutes % 3 == 0 else Outcome.OK
+        regions = ["local-a", "local-b"] if minutes < 6 else ["local-a"]
+        workbench.tick(site, outcome, at=now() - timedelta(minutes=minutes, seconds=1), regions=regions)
+    joined = data.fleet()
+    first, last = joined["at"].min(), joined["at"].max()
+    assert isinstance(first, datetime)
+    assert isinstance(last, datetime)
+    with writing(workbench.dsn) as connection:
+        at_once = series.fleet_minutes(connection, since=first, until=last + timedelta(minutes=1))
+    assert joined.height == 2 * 60
+    polars.testing.assert_frame_equal(joined, at_once)
 
 
 @pytest.mark.parametrize(
