@@ -39,9 +39,7 @@ from pipeline.vocabulary import Region, Site
 
 ACTOR = "app"  # until there is sign-in
 FLEET_PIECE_S = 300
-SETTLES = timedelta(
-    minutes=2
-)  # after that, few ticks of a time are still on their way; later ones show with the next ttl
+SETTLES = timedelta(minutes=2)  # after that few ticks are still on their way; those show when the cache is made anew
 # Buckets of the fleet's samples: some 180 to 340 points a region, which is what a chart has pixels for.
 SAMPLED_EVERY_S = {"1h": 20, "6h": 120, "24h": 300, "7d": 1800}
 WINDOWS = {name: RANGES[name] for name in ("24h", "7d", "30d")}  # over which uptimes are told
