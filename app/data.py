@@ -244,7 +244,7 @@ def fleet() -> pl.DataFrame:
     cuts = [settled]
     while cuts[0] > since:
         cuts.insert(0, cuts[0] - timedelta(seconds=FLEET_PIECE_S))
-    return series.fleet_joined([_fleet(*ends) for ends in pairwise([*cuts, until])], since)
+    return series.fleet_joined([_fleet(*ends) for ends in pairwise([*cuts, until])], since, until)
 
 
 def _until(span: str) -> datetime:

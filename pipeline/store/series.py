@@ -206,17 +206,10 @@ def fleet_minutes(connection: Connection, *, since: datetime, until: datetime, w
     return fleet_on_grid(found, grid(*_buckets(since, until, width_s), width), width)
 
 
-def fleet_joined(pieces: Sequence[pl.DataFrame], since: datetime) -> pl.DataFrame:
-    """What `fleet_minutes` gave of ranges that follow each other as one, from the first minute that begins at `since`.
-
-    A region that one of them knows nothing of has zeroes there.
-    """
-    found = pl.concat(pieces).filter(pl.col("at") >= since)
-    first, last = found["at"].min(), found["at"].max()
-    if not isinstance(first, datetime) or not isinstance(last, datetime):
-        return found
-    minute = timedelta(minutes=1)
-    return fleet_on_grid(found.drop("until"), grid(first, last, minute), minute)
+def fleet_joined(pieces: Sequence[pl.DataFrame], since: datetime, until: datetime) -> pl.DataFrame:
+    """What `fleet_minutes` gave of pieces of [since, until), as it would have given all of it at once."""
+    whole = grid(*_buckets(since, until, 60), timedelta(minutes=1))
+    return fleet_on_grid(pl.concat(pieces).drop("until"), whole, timedelta(minutes=1))
 
 
 def _ticks(

@@ -80,6 +80,14 @@ def test_the_fleet_read_in_pieces_is_the_fleet_read_at_once(workbench: Workbench
     polars.testing.assert_frame_equal(joined, at_once)
 
 
+def test_the_fleet_s_last_hour_is_an_hour_also_where_the_first_check_is_young(workbench: Workbench) -> None:
+    (site,) = workbench.add("shop")
+    workbench.tick(site, at=now() - timedelta(seconds=11))
+    joined = data.fleet()
+    assert joined.height == 2 * 60
+    assert joined["up"].sum() == 2
+
+
 @pytest.mark.parametrize(
     "python",
     [
