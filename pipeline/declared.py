@@ -12,7 +12,17 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from pipeline.errors import InvalidInputError, Problem
 
@@ -69,20 +79,59 @@ def judge_status(entry: str) -> str:
 Key = Annotated[str, Field(pattern=KEY_PATTERN, description="short name in URLs and exports: a-z, 0-9 and -")]
 Status = Annotated[str, AfterValidator(judge_status)]
 Text = Annotated[str, AfterValidator(judge_text)]
+Expected = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(judge_text)]
 
 
 class ExpectIn(BaseModel):
     """What a good answer looks like."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
 
     status: list[Status] = Field(["200-399"], min_length=1, description="statuses and ranges, after redirects")
+
+    body_contains: list[Expected] = Field([], max_length=20, description="texts that the body holds, all of them")
+    body_absent: list[Expected] = Field([], max_length=20, description="texts that the body does not hold")
+    body_matches: list[Expected] = Field([], max_length=20, description="regular expressions (RE2) found in the body")
+    json_: list[Expected] = Field([], alias="json", max_length=20, description='conditions: $.status == "ok"')
+    header: list[Expected] = Field([], max_length=20, description="conditions: content-type contains json")
+    final_url: Expected | None = Field(None, description="where redirects end; a final * stands for any rest")
+    min_bytes: int | None = Field(None, ge=1, description="of the body as it was sent")
+    max_bytes: int | None = Field(None, ge=0, description="of the body as it was sent")
+    max_latency_ms: float | None = Field(None, gt=0, description="above it the site is slow: degraded, not down")
+    tls_days: int | None = Field(None, ge=1, le=3_650, description="expiring: degraded this many days before it ends")
+
+    @model_serializer(mode="wrap")
+    def _says_what_it_expects(self, dumped: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        parts: dict[str, Any] = dumped(self)
+        return {name: value for name, value in parts.items() if value not in (None, [])}
 
     @field_validator("status", mode="before")
     @classmethod
     def _numbers_are_statuses(cls, value: object) -> object:
         entries = value if isinstance(value, list) else [value]
         return [str(entry) if isinstance(entry, int) else entry for entry in entries]
+
+
+class AuthIn(BaseModel):
+    """Who we say we are: a user with a password (basic), or a token (bearer)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    username: Text | None = Field(None, max_length=200)
+    password: Text | None = Field(None, max_length=4_096)
+    token: Text | None = Field(None, max_length=16_384)
+
+    @model_serializer(mode="wrap")
+    def _says_one_of_two(self, dumped: SerializerFunctionWrapHandler) -> dict[str, str]:
+        return {name: value for name, value in dumped(self).items() if value is not None}
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> AuthIn:
+        basic = self.username is not None and self.password is not None and self.token is None
+        bearer = self.token is not None and self.username is None and self.password is None
+        if not basic and not bearer:
+            raise ValueError("give a username and a password, or a token")
+        return self
 
 
 MOST_PROBERS = 32  # processes on the supervisor's machine; more belong on another
@@ -99,6 +148,9 @@ class RegionIn(BaseModel):
     source_address: Text | None = Field(None, description="local address that probes leave from")
     proxy: Text | None = Field(None, description="http://host:port that probes go through")
     resolvers: list[Text] = Field([], description="DNS servers as ip or ip:port; the system's when empty")
+    references: list[Text] = Field(
+        [], max_length=10, description="host:port that answer whenever this region's own network is well"
+    )
     min_probers: int = Field(1, ge=1, le=MOST_PROBERS, description="prober processes it has at least, when managed")
     max_probers: int = Field(4, ge=1, le=MOST_PROBERS, description="and at most, under load")
 
@@ -160,6 +212,13 @@ class SiteIn(BaseModel):
     headers: dict[str, str] = Field({}, description="sent with every check")
     expect: ExpectIn = ExpectIn()
     max_redirects: int = Field(10, ge=0, le=20, description="followed before the answer is judged")
+    body: Text = Field("", max_length=65_536, description="sent with the request; a secret, which is not shown again")
+    auth: AuthIn | None = Field(None, description="basic or bearer; the secret is not shown again")
+    client_certificate: Text | None = Field(
+        None, max_length=65_536, description="PEM: certificate, chain and key; not shown again"
+    )
+    verify_tls: bool = Field(True, description="whether a certificate that does not hold is a failure")
+    family: Literal["any", "ipv4", "ipv6"] = Field("any", description="which addresses of the name are tried")
     tags: list[Text] = Field([], max_length=50)
     paused: bool = False
 

@@ -90,25 +90,62 @@ class Source(StrEnum):
     RECONCILER = "reconciler"
 
 
-class Expect(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a good answer looks like. `status` holds inclusive ranges."""
+class Family(StrEnum):
+    """Which addresses of a name are tried: all, as Happy Eyeballs does it (RFC 8305), or those of one family."""
+
+    ANY = "any"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+class Expect(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a good answer looks like; an empty part expects nothing.
+
+    `status` holds inclusive ranges. `json` and `header` hold conditions in the words of `pipeline.conditions`. A prober
+    that does not know a part refuses the check (`poison`, which is unknown) rather than call good what it did not see.
+    """
 
     status: tuple[tuple[int, int], ...] = ((200, 399),)
+    body_contains: tuple[str, ...] = ()
+    body_absent: tuple[str, ...] = ()
+    body_matches: tuple[str, ...] = ()
+    json: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    final_url: str | None = None
+    min_bytes: int | None = None
+    max_bytes: int | None = None
+    max_latency_ms: float | None = None
+    tls_days: int | None = None
 
     def accepts_status(self, status: int) -> bool:
         return any(low <= status <= high for low, high in self.status)
 
 
+class Auth(Struct, frozen=True, array_like=True):
+    """Who we say we are: basic with a `username`, else bearer. `secret` is the password or the token."""
+
+    secret: str
+    username: str | None = None
+
+
 class Network(Struct, frozen=True, array_like=True):
-    """How a region reaches the world: its egress address, proxy and resolvers (`ip` or `ip:port`)."""
+    """How a region reaches the world: its egress address, proxy and resolvers (`ip` or `ip:port`).
+
+    `references` are `host:port` that answer whenever the region's own network is well.
+    """
 
     source_address: str | None = None
     proxy: str | None = None
     resolvers: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
 
 
 class Spec(Struct, frozen=True, array_like=True):
-    """Everything a probe needs to know about a site. The URL's scheme picks the probe."""
+    """Everything a probe needs to know about a site. The URL's scheme picks the probe.
+
+    Secrets are the values of headers that are not in `pipeline.secrets.PUBLIC_HEADERS`, `body`, the `secret` of `auth`
+    and `client_certificate` (PEM: the certificate, its chain and its key).
+    """
 
     url: str
     timeout_s: float = 10.0
@@ -118,12 +155,17 @@ class Spec(Struct, frozen=True, array_like=True):
     max_redirects: int = 10
     confirmations: int = 1
     spacing_s: float = 5.0
+    body: str = ""
+    auth: Auth | None = None
+    client_certificate: str | None = None
+    verify_tls: bool = True
+    family: Family = Family.ANY
 
 
 class Check(Struct, frozen=True, array_like=True):
     """A slot sent out: (site, region, scheduled_at) with its whole spec and the attempt it is.
 
-    `sealed` is the generation of the region's key that the spec's header values are sealed with; 0: they are plain.
+    `sealed` is the generation of the region's key that the spec's secrets are sealed with; 0: it has none.
     """
 
     site_id: int
@@ -161,10 +203,47 @@ class Phases(Struct, frozen=True, array_like=True):
     transfer_ms: Milliseconds | None = None
 
 
+class Certificate(Struct, frozen=True, array_like=True):
+    """The leaf that a server showed, accepted or not. `names` are the first few it is for, `sha256` its fingerprint."""
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+    sha256: str
+
+
+class Hop(Struct, frozen=True, array_like=True):
+    """One request of an attempt: redirects make several. URLs are without user, password and query."""
+
+    url: str
+    ip: str | None = None
+    status: int | None = None
+
+
+class Snapshot(Struct, frozen=True, array_like=True):
+    """What there was to see when an attempt did not come out `ok`: bounded, and with the site's secrets cut out of it.
+
+    `phase` is what it had reached: `dns connect tls ttfb transfer`, or `answer` where that was whole. `problems` are
+    all expectations that failed. `tls` names version and cipher. `body` is the first 2 KB as text.
+    """
+
+    phase: str
+    problems: tuple[str, ...] = ()
+    hops: tuple[Hop, ...] = ()
+    tls: str | None = None
+    certificate: Certificate | None = None
+    status_line: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str | None = None
+
+
 class Tick(Struct, frozen=True, array_like=True):
     """What an attempt recorded. `latency_ms` is the whole attempt, `error_ms` how far it may be off.
 
-    `final` says that no further attempt of this slot follows: it did not fail, or was the last.
+    `final` says that no further attempt of this slot follows: it did not fail, or was the last. `expires_at` is when
+    the certificate does. `expires_at` and `snapshot` are kept beside the ticks, not in them.
     """
 
     site_id: Int4
@@ -188,6 +267,8 @@ class Tick(Struct, frozen=True, array_like=True):
     trusted: bool = True
     kind: Kind = Kind.SCHEDULED
     source: Source = Source.PROBER
+    expires_at: datetime | None = None
+    snapshot: Snapshot | None = None
 
     @property
     def state(self) -> State:
@@ -210,7 +291,12 @@ def _storable(text: str) -> str:
 
 
 class Probe(Struct, frozen=True):
-    """What a probe saw, before the prober makes a tick of it. `detail` is one sentence for a person."""
+    """What a probe saw, before the prober makes a tick of it. `detail` is one sentence for a person.
+
+    `error_ms` is how far the latency may be off by what the probe itself knows; what its loop's stalls add is the
+    prober's to say, for those seconds that were read off the loop's clock: `looped`, from and until in monotonic
+    seconds. `clock` is what the rest was read from.
+    """
 
     outcome: Outcome
     phases: Phases = Phases()
@@ -219,6 +305,11 @@ class Probe(Struct, frozen=True):
     ip: str | None = None
     bytes: int | None = None
     detail: str | None = None
+    clock: Clock = Clock.LOOP
+    error_ms: float = 0.0
+    looped: tuple[float, float] | None = None
+    expires_at: datetime | None = None
+    snapshot: Snapshot | None = None
 
 
 class Revision(Struct, frozen=True):
@@ -253,7 +344,10 @@ class Region(Struct, frozen=True):
 
 
 class Site(Struct, frozen=True):
-    """What someone wants to be up. `regions` is None where the site follows all regions."""
+    """What someone wants to be up. `regions` is None where the site follows all regions.
+
+    Secrets are in it as they are stored, sealed (`pipeline.secrets`); nobody shows them so.
+    """
 
     id: int
     key: str
@@ -272,6 +366,11 @@ class Site(Struct, frozen=True):
     paused: bool
     created_at: datetime
     updated_at: datetime
+    body: str = ""
+    auth: dict[str, Any] | None = None
+    client_certificate: str | None = None
+    verify_tls: bool = True
+    family: str = "any"
 
 
 class Transition(Struct, frozen=True):

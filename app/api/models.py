@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
 from pydantic import BaseModel, Field
 
-from pipeline.declared import KEY_PATTERN, ExpectIn, RegionIn, SiteIn
+from pipeline.declared import KEY_PATTERN, AuthIn, ExpectIn, RegionIn, SiteIn
 from pipeline.store.listing import Listed
 from pipeline.store.regions import region_fields
 from pipeline.store.sites import site_fields
@@ -44,6 +44,11 @@ class SiteOut(BaseModel):
     headers: dict[str, str]
     expect: ExpectIn
     max_redirects: int
+    body: str
+    auth: AuthIn | None
+    client_certificate: str | None
+    verify_tls: bool
+    family: Literal["any", "ipv4", "ipv6"]
     tags: list[str]
     paused: bool
     created_at: datetime
@@ -71,6 +76,7 @@ class RegionOut(BaseModel):
     source_address: str | None
     proxy: str | None
     resolvers: list[str]
+    references: list[str]
     min_probers: int
     max_probers: int
 

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline.declared import STATUS_RANGE
 from pipeline.store import tables as t
-from pipeline.vocabulary import Expect, Network, Spec
+from pipeline.vocabulary import Auth, Expect, Family, Network, Spec
 
 EDIT_LOCK = 0x65646974  # "edit"
 STATES_HELD = 2  # k: a state is believed for this many intervals after its slot
@@ -86,22 +86,40 @@ def _wanted(connection: Connection, site_ids: Collection[int]) -> dict[tuple[int
 
 def spec_of(site: Mapping[str, Any] | RowMapping) -> Spec:
     """A row of `sites` as the probe reads it."""
-    ranges = (STATUS_RANGE.match(entry) for entry in site["expect"].get("status", ["200-399"]))
     return Spec(
         url=site["url"],
         timeout_s=site["timeout_s"],
         method=site["method"],
         headers=site["headers"],
-        expect=Expect(tuple((int(m[1]), int(m[2] or m[1])) for m in ranges if m)),
+        expect=_expect_of(site["expect"]),
         max_redirects=site["max_redirects"],
         confirmations=site["confirmations"],
         spacing_s=site["spacing_s"],
+        body=site["body"],
+        auth=_auth_of(site["auth"]),
+        client_certificate=site["client_certificate"],
+        verify_tls=site["verify_tls"],
+        family=Family(site["family"]),
     )
+
+
+def _expect_of(declared: Mapping[str, Any]) -> Expect:
+    ranges = (STATUS_RANGE.match(entry) for entry in declared.get("status", ["200-399"]))
+    status = [(int(m[1]), int(m[2] or m[1])) for m in ranges if m]
+    return msgspec.convert({**declared, "status": status}, Expect)
+
+
+def _auth_of(declared: Mapping[str, str] | None) -> Auth | None:
+    if declared is None:
+        return None
+    return Auth(declared.get("password") or declared.get("token") or "", declared.get("username"))
 
 
 def network_of(region: Mapping[str, Any] | RowMapping) -> Network:
     """A row of `regions` as the dialer reads it."""
-    return Network(region["source_address"], region["proxy"], tuple(region["resolvers"]))
+    return Network(
+        region["source_address"], region["proxy"], tuple(region["resolvers"]), tuple(region["reference_targets"])
+    )
 
 
 def _plain(value: Spec | Network) -> Any:

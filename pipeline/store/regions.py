@@ -49,7 +49,7 @@ def add_region(connection: Connection, region: RegionIn, *, now: datetime, actor
     lock_edits(connection)
     if region.key in _keys(connection):
         raise InvalidInputError([Problem("key", f"there is a region {region.key!r} already")])
-    connection.execute(insert(t.regions).values(**region.model_dump(), created_at=now, updated_at=now))
+    connection.execute(insert(t.regions).values(**_columns(region), created_at=now, updated_at=now))
     record(connection, actor=actor, action="region_created", subject=region.key, now=now)
     return _followers(connection)
 
@@ -73,7 +73,7 @@ def change_region(
     if after.model_dump() == region_fields(before):
         return []
     statement = update(t.regions).where(t.regions.c.id == before.id)
-    connection.execute(statement.values(**after.model_dump(), updated_at=now))
+    connection.execute(statement.values(**_columns(after), updated_at=now))
     record(connection, actor=actor, action="region_changed", subject=key, now=now, changes=changes)
     return _watched_from(connection, before.id)
 
@@ -136,9 +136,15 @@ def region_fields(region: Region) -> dict[str, Any]:
         "source_address": region.network.source_address,
         "proxy": region.network.proxy,
         "resolvers": list(region.network.resolvers),
+        "references": list(region.network.references),
         "min_probers": region.min_probers,
         "max_probers": region.max_probers,
     }
+
+
+def _columns(region: RegionIn) -> dict[str, Any]:
+    columns = region.model_dump()
+    return columns | {"reference_targets": columns.pop("references")}  # the word is SQL's own
 
 
 def _region(row: RowMapping) -> Region:

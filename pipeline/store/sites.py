@@ -185,7 +185,8 @@ def read_sites(connection: Connection, query: Select[Any]) -> list[Site]:
 
 def _site(row: RowMapping, regions: list[str] | None) -> Site:
     plain = ("id", "key", "name", "url", "interval_s", "timeout_s", "confirmations", "spacing_s", "method", "headers")
-    late = ("expect", "max_redirects", "tags", "paused", "created_at", "updated_at")
+    late = ("expect", "max_redirects", "tags", "paused", "created_at", "updated_at", "body", "auth",
+            "client_certificate", "verify_tls", "family")  # fmt: skip
     return Site(**{name: row[name] for name in (*plain, *late)}, regions=regions)
 
 

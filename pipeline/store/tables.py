@@ -75,6 +75,7 @@ regions = _table(
     _int("min_probers"),
     _int("max_probers"),
     Column("access", Integer, nullable=False, server_default="1"),
+    _is("reference_targets", ARRAY(Text)),
 )
 
 sites = _table(
@@ -97,6 +98,11 @@ sites = _table(
     _when("created_at"),
     _when("updated_at"),
     _when("deleted_at", optional=True),
+    _is("body", Text),
+    _maybe("auth", JSONB(none_as_null=True)),
+    _maybe("client_certificate", Text),
+    _is("verify_tls", Boolean),
+    _is("family", Text),
 )
 
 links = _table("links", _int("site_id", primary_key=True), _int("region_id", primary_key=True))
@@ -160,6 +166,17 @@ series = _table(
     _when("fresh_until", optional=True),
     _maybe("latency_ms", REAL),
     _maybe("status", SmallInteger),
+    _when("expires_at", optional=True),
+)
+
+snapshots = _table(
+    "snapshots",
+    _when("scheduled_at", primary_key=True),
+    _int("site_id", primary_key=True),
+    _int("region_id", primary_key=True),
+    Column("attempt", SmallInteger, primary_key=True, autoincrement=False),
+    _is("outcome", SmallInteger),
+    _is("seen", JSONB),
 )
 
 verdicts = _table(

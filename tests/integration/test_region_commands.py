@@ -98,6 +98,7 @@ def test_a_region_is_moved_elsewhere_and_back_and_scaled(run: Run) -> None:
         "source_address": None,
         "proxy": None,
         "resolvers": [],
+        "references": [],
         "min_probers": 2,
         "max_probers": 8,
     }

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pipeline.vocabulary import Expect, Outcome
 
 
-def judge(status: int, expect: Expect) -> tuple[Outcome, str | None]:
-    """The outcome of an answer that came in whole, with a sentence where it is not `ok`."""
-    if not expect.accepts_status(status):
-        return Outcome.STATUS, f"HTTP {status}, expected {ranges_text(expect)}"
-    return Outcome.OK, None
+class Answered(NamedTuple):
+    """An answer that came in."""
+
+    status: int
+
+
+def judge(answered: Answered, expect: Expect, latency_ms: float | None) -> tuple[Outcome, list[str]]:  # noqa: ARG001
+    """The outcome, with a sentence for each expectation that failed."""
+    if not expect.accepts_status(answered.status):
+        return Outcome.STATUS, [f"HTTP {answered.status}, expected {ranges_text(expect)}"]
+    return Outcome.OK, []
 
 
 def ranges_text(expect: Expect) -> str:

@@ -233,7 +233,12 @@ def proxy_authorization(proxy: httpx.URL) -> bytes:
 
 def basic(url: httpx.URL) -> str:
     """The Authorization of a URL with a user in it."""
-    token = base64.b64encode(f"{url.username}:{url.password}".encode())
+    return basic_of(url.username, url.password)
+
+
+def basic_of(username: str, password: str) -> str:
+    """The Authorization of a user with a password."""
+    token = base64.b64encode(f"{username}:{password}".encode())
     return f"Basic {token.decode('ascii')}"
 
 
