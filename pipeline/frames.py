@@ -115,6 +115,8 @@ HOURS: Frame = {
     **_QUANTILES,
     "buckets": _BUCKETS,
     "counts": Column(COUNTS, "Latency histogram: trusted ticks, up or degraded, by bucket."),
+    "last_until": Column(TIME, "Until when, within the row, the last state is held; perhaps beyond now.", "UTC"),
+    "last_state": Column(pl.Int16(), "That state: the position of its column among up_us to unknown_us."),
 }
 
 # As read, merged over what was not asked for; `site` and `region` are there where `by` names them.

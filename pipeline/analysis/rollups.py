@@ -18,6 +18,14 @@ KEY = ("at", *SERIES)
 COUNTED = ("checks", "up", "degraded", "down", "unknown", "attempts", "first_failures", "untrusted")
 STATES = (State.UP, State.DEGRADED, State.DOWN, State.UNKNOWN)
 HELD = tuple(f"{state}_us" for state in STATES)
+_NUMBERS = {state.value: number for number, state in enumerate(STATES)}
+LAST_HELD = (
+    pl.col("ends_at").max().alias("last_until"),
+    pl.col("state")
+    .get(pl.col("ends_at").arg_max())
+    .replace_strict(_NUMBERS, return_dtype=pl.Int16)
+    .alias("last_state"),
+)
 
 
 def hourly(ticks: pl.DataFrame) -> pl.DataFrame:
@@ -31,7 +39,7 @@ def hourly(ticks: pl.DataFrame) -> pl.DataFrame:
     tried = attempts(ticks).with_columns(at=pl.col("scheduled_at").dt.truncate("1h"))
     settled = slots(tried)
     answered = _is(State.UP) | _is(State.DEGRADED)
-    time = by_hour(holds(settled)).group_by(KEY).agg(_held(state) for state in STATES)
+    time = by_hour(holds(settled)).group_by(KEY).agg(*(_held(state) for state in STATES), *LAST_HELD)
     made = tried.group_by(KEY).agg(attempts=pl.len(), first_failures=((pl.col("attempt") == 0) & _is(State.DOWN)).sum())
     counts = settled.group_by(KEY).agg(
         pl.len().alias("checks"),
@@ -51,7 +59,11 @@ def daily(hours: pl.DataFrame) -> pl.DataFrame:
     """Frame HOURS by UTC day of frame HOURS by hour: sums, merged histograms, quantiles of those."""
     check(hours, HOURS)
     days = hours.with_columns(pl.col("at").dt.truncate("1d"))
-    sums = days.group_by(KEY).agg(pl.col(*COUNTED, *HELD).cast(pl.Int64).sum())
+    sums = days.group_by(KEY).agg(
+        pl.col(*COUNTED, *HELD).cast(pl.Int64).sum(),
+        pl.col("last_until").max(),
+        pl.col("last_state").get(pl.col("last_until").arg_max(), null_on_oob=True),
+    )
     return _finished(sums.join(histograms.merge(days, KEY), on=KEY, how="left"))
 
 

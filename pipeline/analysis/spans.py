@@ -60,7 +60,7 @@ def spans(ticks: AnyFrame) -> AnyFrame:
 
 
 def by_hour(holds: pl.DataFrame) -> pl.DataFrame:
-    """Holds cut at the hours: [at, site_id, region_id, state, held_us], a row for each hour that a hold reaches."""
+    """Holds cut at the hours: [at, site_id, region_id, state, held_us, ends_at], a row for each hour a hold reaches."""
     ends = pl.col("until") - pl.duration(microseconds=1)
     first, last = pl.col("scheduled_at").dt.truncate("1h"), ends.dt.truncate("1h")
     cut = holds.select(*SERIES, "state", "scheduled_at", "until", at=first, last=last)
@@ -71,8 +71,8 @@ def by_hour(holds: pl.DataFrame) -> pl.DataFrame:
     pieces = pl.concat([cut, crossing.explode("at", empty_as_null=False, keep_nulls=False)])
     start = pl.max_horizontal("scheduled_at", "at")
     end = pl.min_horizontal("until", pl.col("at") + pl.duration(hours=1))
-    return pieces.select("at", *SERIES, "state", held_us=(end - start).dt.total_microseconds()).cast(
-        {"at": HOURS["at"].dtype}
+    return pieces.select("at", *SERIES, "state", held_us=(end - start).dt.total_microseconds(), ends_at=end).cast(
+        {"at": HOURS["at"].dtype, "ends_at": HOURS["last_until"].dtype}
     )
 
 

@@ -6,7 +6,7 @@
     high     = (up + unknown) / T            as if all unknown time had been up
 
 T is the expected time. A stored state is held for up to two intervals after its tick, also past a pause or past now;
-`within_expected` takes back what goes beyond the time that was called for.
+`within_expected` takes back what goes beyond the time that was called for, from the state that is held there.
 Nothing known is null, never 100 %. Over several series, seconds are added up: this is the mean over regions (and
 sites) by seconds. The vote of the regions is not in it yet.
 """
@@ -59,11 +59,21 @@ def uptime(rollups: AnyFrame, by: Sequence[str] = ()) -> AnyFrame:
 
 
 def within_expected() -> list[pl.Expr]:
-    """The microseconds held by state, brought down in proportion where they are more than `expected_s` of their row."""
-    held = pl.sum_horizontal(HELD)
+    """The microseconds held by state within what was called for: `expected_s` of the row, which ends at `called_until`.
+
+    What is held past that end is the last state's. What is too much then was held past a pause that ended since, and
+    whose it was is not known any more: it is taken back in proportion.
+    """
+    beyond = (pl.col("last_until") - pl.col("called_until")).dt.total_microseconds().clip(lower_bound=0).fill_null(0)
+    cut = [
+        pl.when(pl.col("last_state") == number).then((pl.col(name) - beyond).clip(lower_bound=0)).otherwise(name)
+        for number, name in enumerate(HELD)
+    ]
+    held = pl.sum_horizontal(cut)
     share = (pl.col("expected_s").fill_null(0) * 1e6 / held).clip(upper_bound=1.0)
     return [
-        pl.when(held > 0).then((pl.col(name) * share).round()).otherwise(0).cast(pl.Int64).alias(name) for name in HELD
+        pl.when(held > 0).then((us * share).round()).otherwise(0).cast(pl.Int64).alias(name)
+        for name, us in zip(HELD, cut, strict=True)
     ]
 
 
@@ -93,7 +103,8 @@ def quantiles(rollups: pl.DataFrame, qs: Sequence[float], by: Sequence[str] = ()
 
 
 def expected(revisions: pl.DataFrame, since: datetime, until: datetime, every: str) -> pl.DataFrame:
-    """[at, site_id, region_id, expected_s]: by hour ("1h") or UTC day ("1d"), the active time of [since, until).
+    """[at, site_id, region_id, expected_s, called_until]: by hour ("1h") or UTC day ("1d"), the active time of
+    [since, until) and when the last of it in the row ends.
 
     Of revisions [id, site_id, region_id, effective_at, active], all those up to `until` (a revision is in force until
     the next one of its series). Hours and days without any expected time have no row.
@@ -115,7 +126,9 @@ def expected(revisions: pl.DataFrame, since: datetime, until: datetime, every: s
     ).explode("at", empty_as_null=False, keep_nulls=False)
     inside = pl.min_horizontal("end", pl.col("at") + step) - pl.max_horizontal("start", "at")
     seconds = inside.dt.total_microseconds() / 1e6
-    return cut.group_by("at", *SERIES).agg(expected_s=seconds.sum()).cast({"at": TIME}).sort("at", *SERIES)
+    last = pl.min_horizontal("end", pl.col("at") + step).max()
+    found = cut.group_by("at", *SERIES).agg(expected_s=seconds.sum(), called_until=last)
+    return found.cast({"at": TIME, "called_until": TIME}).sort("at", *SERIES)
 
 
 def checks_for(share: float) -> int:

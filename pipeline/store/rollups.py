@@ -198,7 +198,7 @@ def _replace(connection: psycopg.Connection, table: sql.Identifier, keys: pl.Dat
     connection.execute(_FORGET.format(table=table), [keys[name].to_list() for name in KEY])
     lists = [name for name, dtype in schema(HOURS).items() if isinstance(dtype, pl.List)]
     text = rows.with_columns(_array(name) for name in lists).write_csv(
-        include_header=False, datetime_format="%Y-%m-%d %H:%M:%S+00"
+        include_header=False, datetime_format="%Y-%m-%d %H:%M:%S%.6f+00"
     )
     copying = sql.SQL("copy {} ({}) from stdin (format csv)").format(table, _NAMES)
     with connection.cursor() as cursor, cursor.copy(copying) as copy:

@@ -214,6 +214,8 @@ def _rollups(name: str) -> Table:
         *(_maybe(f"p{percent}_ms", REAL) for percent in (50, 90, 95, 99)),
         _is("buckets", ARRAY(SmallInteger)),
         _is("counts", ARRAY(Integer)),
+        _when("last_until", optional=True),
+        _maybe("last_state", SmallInteger),
     )
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.analysis.histograms import ALPHA
+from pipeline.analysis.rollups import HELD
 from pipeline.analysis.uptime import at_least, checks_for, expected, quantiles, uptime, within_expected
 from pipeline.frames import HOURS, ROLLUPS, TIME, UPTIME, check, schema
 
@@ -42,11 +43,26 @@ def test_what_is_held_after_a_pause_does_not_raise_coverage_above_one() -> None:
     assert (row["uptime"], row["coverage"], row["low"], row["unknown_s"]) == (1, 1, 1, 0)
 
 
-def test_what_is_held_beyond_the_time_called_for_is_taken_back_in_proportion() -> None:
-    row = rollup(up=80, down=40, expected=60).with_columns(within_expected()).row(0, named=True)
-    assert (row["up_us"], row["down_us"]) == (40_000_000, 20_000_000)
-    assert rollup(down=120, expected=0).with_columns(within_expected())["down_us"].to_list() == [0]
-    assert rollup(up=50, expected=60).with_columns(within_expected())["up_us"].to_list() == [50_000_000]
+def held(last: str = "down", beyond_s: float = 0.0, **seconds: float) -> dict[str, float]:
+    """Seconds by state within what was called for, of a row whose last state is held so long past the end of that."""
+    row = rollup(**seconds).with_columns(
+        called_until=pl.lit(START, TIME),
+        last_until=pl.lit(START + timedelta(seconds=beyond_s), TIME),
+        last_state=pl.lit(HELD.index(f"{last}_us"), pl.Int16),
+    )
+    return {name: us / 1e6 for name, us in row.select(within_expected()).row(0, named=True).items() if us}
+
+
+def test_what_is_held_beyond_now_is_the_last_states_alone() -> None:
+    # A site checked every half hour was up for 29 min and has been down for 5 s: its tick is believed for an hour.
+    assert held("down", up=1740, down=1860, beyond_s=1855, expected=1745) == {"up_us": 1740, "down_us": 5}
+    assert held("up", up=120, down=60, beyond_s=20, expected=160) == {"up_us": 100, "down_us": 60}
+
+
+def test_what_was_held_past_a_pause_that_ended_is_taken_back_in_proportion() -> None:
+    assert held(up=80, down=40, expected=60) == {"up_us": 40, "down_us": 20}
+    assert held(down=120, expected=0) == {}
+    assert held(up=50, expected=60) == {"up_us": 50}
 
 
 def test_by_adds_up_seconds_not_percentages() -> None:
@@ -86,6 +102,8 @@ def test_expected_time_is_the_active_time_of_each_hour() -> None:
         (START + timedelta(hours=3), 900),
     ]
     assert expected(edits, START, START + timedelta(hours=3.25), "1d")["expected_s"].to_list() == [4500]
+    ends = [START + timedelta(hours=hours) for hours in (1, 1.5, 3.25)]
+    assert found["called_until"].to_list() == ends, "when the last of it ends"
 
 
 def test_a_revision_from_long_ago_is_still_in_force() -> None:

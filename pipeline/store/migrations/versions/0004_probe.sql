@@ -12,6 +12,11 @@ alter table regions add column reference_targets text[] not null default '{}';
 -- When the certificate that a region last saw expires.
 alter table series add column expires_at timestamptz;
 
+-- The state that is held last in the row (0 up, 1 degraded, 2 down, 3 unknown) and until when: what of it lies beyond
+-- now, or beyond a pause, is taken back on reading.
+alter table rollups_hour add column last_until timestamptz, add column last_state smallint;
+alter table rollups_day add column last_until timestamptz, add column last_state smallint;
+
 -- What there was to see when an attempt did not come out `ok`: apart from the ticks, and for a while only.
 create table snapshots (
     scheduled_at    timestamptz not null,
