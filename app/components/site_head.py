@@ -16,6 +16,7 @@ from pipeline.vocabulary import State
 
 WINDOW_NAMES = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 CLAIM = 0.999
+FEW = 100  # checks: below, a percentage of them says more than they do
 
 
 def verdict(row: SiteRow, now: datetime, *, confirming: bool) -> None:
@@ -61,13 +62,18 @@ def uptime_tiles(uptimes: Mapping[str, Uptime]) -> None:
 
 
 def claim(uptime: Uptime) -> str:
-    """The uptime that may be claimed: never 100 %, since checks without a failure only show "at least"."""
+    """The uptime that may be claimed, with as many digits as its checks carry.
+
+    Never 100 %, since checks without a failure only show "at least"; of a few checks not even that is worth a number.
+    """
     if uptime.uptime is None:
         return NOTHING
     if uptime.down_s == 0:
         bound = at_least(uptime.checks)
-        return f"≥ {percent(bound, 3 if bound and bound > CLAIM else 2)}" if bound is not None else NOTHING
-    return percent(uptime.uptime, 3)
+        if bound is None:
+            return NOTHING
+        return f"≥ {percent(bound, 3 if bound > CLAIM else 2)}" if uptime.checks >= FEW else "no failure"
+    return percent(uptime.uptime, sum(uptime.checks >= many for many in (FEW, 10 * FEW, 100 * FEW)))
 
 
 def worths(uptimes: Mapping[str, Uptime]) -> dict[str, str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 import streamlit as st
 
-from app.components.words import plain
+from app.components.words import ago, plain
 from pipeline.health import Health
+from pipeline.store.fleet import RegionFacts
 
 CHECKING = ("tables", "pusher", "prober", "recorder")  # without these, states run out
 
@@ -26,3 +30,17 @@ def banner(health: Health) -> None:
         st.error(f"**{title}**  \n{said}", icon=":material/warning:")
     else:
         st.warning(f"**Checks run, but a part of the workbench is not well.**  \n{said}", icon=":material/warning:")
+
+
+def unwatched(facts: Sequence[RegionFacts], now: datetime) -> None:
+    """The regions from which nobody looks, though sites call for it: what they would see is not known."""
+    for each in facts:
+        if each.series == 0 or each.probers or each.region.managed:  # a managed one is in the banner above
+            continue
+        key = each.region.key
+        st.warning(
+            f"**Nobody probes from {plain(key)}: what its sites look like from there is unknown.**  \n"
+            f"Its probers run elsewhere, and the last sign of life was {ago(each.seen_at, now)}. "
+            f"`betterstack region join-command {key}` prints what to run there.",
+            icon=":material/visibility_off:",
+        )

@@ -20,6 +20,7 @@ UNSURE = Wanted(states=(State.UNKNOWN,), size=6)
 def what_is_broken() -> None:
     counts, health, now = data.counts(), data.health(), data.utc_now()
     well.banner(health)
+    well.unwatched(data.facts(), now)
     rows.tiles(counts)
     failing = data.find(FAILING)
     unsure = data.find(UNSURE) if counts.by_state[State.UNKNOWN] else None
@@ -56,6 +57,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 if data.counts().total == 0 and not first_run.watching():
     first_run.welcome()
 else:
+    first_run.not_taken()
     first_run.first_checks()
     what_is_broken()
     the_last_hour()

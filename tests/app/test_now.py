@@ -11,7 +11,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import data
+from pipeline.declared import RegionIn
 from pipeline.store.engine import plain_dsn
+from pipeline.store.regions import create_region
 from pipeline.store.sites import pause_sites
 from pipeline.store.ticks import store_ticks
 from pipeline.vocabulary import Outcome, Tick
@@ -60,6 +62,16 @@ def test_it_is_calm_when_all_is_well(workbench: Workbench, said: Said) -> None:
     assert "All 2 sites that we know of are up." in said(app)
     assert not app.error
     assert not app.warning
+
+
+def test_it_says_from_where_nobody_looks(workbench: Workbench, said: Said) -> None:
+    with writing(workbench.dsn) as connection:
+        create_region(connection, RegionIn(key="eu", managed=False), now=now(), actor="test")
+    workbench.add("shop")
+    workbench.beat()
+    words = said(workbench.open())
+    assert "Nobody probes from eu: what its sites look like from there is unknown." in words
+    assert "`betterstack region join-command eu` prints what to run there" in words
 
 
 def test_it_is_not_green_while_a_site_is_unknown(workbench: Workbench, said: Said) -> None:
