@@ -26,8 +26,9 @@ SETTLED = timedelta(seconds=50)  # … and not on what was needed while the load
 STALE = timedelta(seconds=10)  # older figures decide nothing
 FILL = 0.8  # share of a prober's probes in flight that we plan with; the rest is for slow minutes
 LATE_MS = 500.0  # p95 of how late checks start
-HALF = 0.5  # with less than this share of the probes in flight, lateness may be one burst (a hundred new sites), …
-LONG = timedelta(seconds=14)  # … until it has lasted for longer than its own window
+HALF = 0.5  # with less than this share of the probes in flight it is not their number that makes checks late, …
+LONG = timedelta(seconds=7)  # … so it has to last: a prober too many for a minute costs less than checks that are late
+MOSTLY = 0.8  # of the figures of that time: one good second is no end of it
 OVERDUE_S = 1.0  # how long a check may wait in the stream beyond its time
 
 
@@ -82,11 +83,18 @@ def need(loads: Sequence[Load], running: int) -> Need | None:
     elif newest.in_flight_limit == 0:
         return None  # no prober has told us yet what it can
     crowded = at_once > HALF * running * newest.in_flight_limit
-    lasting = newest.at - loads[0].at >= LONG and all(map(is_late, loads))
+    lasting = _lasts(loads)
     if count <= running and is_late(newest) and (crowded or lasting):
         count = running + 1
         why = f"checks start {newest.lateness_p95_ms or 0:.0f} ms late (p95), the oldest waits {newest.overdue_s:.1f} s"
     return Need(newest.at, count, why, figures)
+
+
+def _lasts(loads: Sequence[Load]) -> bool:
+    """Whether checks have started late for most of the last seconds."""
+    newest = loads[-1]
+    lately = [load for load in loads if newest.at - load.at <= LONG + timedelta(seconds=1)]
+    return newest.at - lately[0].at >= LONG and sum(map(is_late, lately)) >= MOSTLY * len(lately)
 
 
 def is_late(load: Load) -> bool:
@@ -115,7 +123,7 @@ def decide(
     if within != running:  # a person changed the bounds: that waits for nothing
         reason = f"the region may have {bounds.least} to {bounds.most} probers"
         return Decision(region_id, now, running, within, reason)
-    if not needs or now - needs[-1].at > STALE or (last_at is not None and now - last_at < APART):
+    if not needs or now - needs[-1].at > STALE or (last_at is not None and abs(now - last_at) < APART):
         return None
     newest = needs[-1]
     lately = [each for each in needs if newest.at - each.at <= SURE]

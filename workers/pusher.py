@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -34,7 +35,7 @@ from workers.killpoints import reached
 from workers.lifecycle import Stop
 from workers.sealing import SealedError, Sealer
 from workers.streams import Client
-from workers.wire import Entry, pack
+from workers.wire import Entry, UnreadableError, pack, unpack_check
 
 log = logging.getLogger("pusher")
 
@@ -48,6 +49,7 @@ DELETED_GRACE = timedelta(seconds=5)  # a removed region's last checks may still
 
 
 NO_PUSHER = "no pusher was running when this check was due"
+REMOVED = "its region was removed before this check was done"
 NO_SHARD = "the region's shard of Redis was away when this check was due"
 
 
@@ -246,11 +248,25 @@ class Pusher:
             over = region.deleted_at is not None and now - region.deleted_at > DELETED_GRACE
             if over and region.id not in self._dropped and region.key not in living:
                 try:
+                    self._write_off(region)
                     streams.drop(self._client, streams.checks(region.key))
                 except NodeAwayError:
                     continue  # with a later beat
                 self._dropped.add(region.id)
                 log.info("region's checks are gone", extra={"action": "region_dropped", "region": region.key})
+
+    def _write_off(self, region: Region) -> None:
+        """Account for what nobody has handed over by the time its region's checks go: it was called for."""
+        lost = []
+        for entry in streams.left(self._client, streams.checks(region.key)):
+            with suppress(UnreadableError):
+                check = unpack_check(entry.fields)
+                lost.append(
+                    pack(unprobed(check, Outcome.WORKER_LOST, detail=REMOVED, prober="pusher", source=Source.PUSHER))
+                )
+        if lost:
+            streams.push(self._client, streams.ticks(region.key), lost)
+            log.info("a removed region's last checks are unknown", extra={"action": "slots_missed", "slots": len(lost)})
 
     def _push(self, now: datetime) -> None:
         """Send everything due before now + lookahead; what could not be sent stays for the next beat."""
@@ -302,7 +318,7 @@ class Pusher:
         return step(due, known, now=now, epoch=epoch, full=full, kind=kind, sealer=self._sealer, overdue=overdue)
 
     def _send(self, push: Push) -> set[int]:
-        """Send; returns the ids of the regions whose shard is away, which did not get theirs."""
+        """Send; returns the ids of the regions that did not get theirs: their shard is away, or refuses."""
         # A removed region's streams may be gone for good; whatever was still due there has nowhere to go.
         expected = {key for region in self._living() for key in (streams.checks(region.key), streams.ticks(region.key))}
         away: set[str] = set()
@@ -312,8 +328,9 @@ class Pusher:
             except NodeAwayError:
                 away.add(key)
                 continue
-            except ResponseError as error:  # full, or not a stream: that region's trouble, not everybody's
+            except ResponseError as error:  # Redis is full, or this is no stream: that region's trouble, and owed to it
                 log.error("a stream refuses", extra={"action": "push_refused", "key": key, "error": str(error)})  # noqa: TRY400
+                away.add(key)
                 continue
             if sent < len(entries) and key in expected:
                 raise ConnectionError(f"{key} vanished")  # made again by the next beat, which then repeats this one

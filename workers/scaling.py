@@ -22,6 +22,7 @@ from workers.autoscaler import CALM, LONG, Bounds, Load, Need, decide, need
 
 log = logging.getLogger("scaling")
 
+STEPPED = timedelta(seconds=5)
 REMEMBERED = LONG + timedelta(seconds=2)  # of loads
 
 
@@ -42,6 +43,10 @@ class Memory:
         self.needs: deque[Need] = deque()
 
     def take_in(self, load: Load) -> None:
+        if self.loads and load.at < self.loads[-1].at - STEPPED:  # the clock was set back: what we know is the future's
+            self.loads.clear()
+            self.needs.clear()
+            self.decided_at = None
         if self.loads and load.at <= self.loads[-1].at:
             return
         self.loads.append(load)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
@@ -144,6 +144,14 @@ def push(client: Client, key: str, entries: Iterable[FIELDS]) -> int:
             pipeline.xadd(key, dict(fields), nomkstream=True)  # type: ignore[arg-type] # redis-py's dict is invariant
         sent += sum(entry_id is not None for entry_id in pipeline.execute())
     return sent
+
+
+def left(client: Client, key: str) -> Iterator[Entry]:
+    """All entries of a stream, taken or not, the oldest first; none where there is no such stream."""
+    server, start = at(client, key), "-"
+    while found := server.xrange(key, min=start, count=PUSH_AT_ONCE):
+        yield from (Entry(entry_id, fields) for entry_id, fields in found)
+        start = f"({found[-1][0].decode()}"
 
 
 def is_full(client: Client, region: str) -> bool:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 30.0
+KILLED_RETRY_S = 2.0  # somebody killed it, or the memory ran out: it can start, so it is back within 3 s
 HEALTHY_S = 30.0  # who lived this long starts from the first retry again
 DRAIN_S = 10.0  # what a prober of a deleted region gets to finish its checks
 BEAT_S = 0.1
@@ -54,13 +55,15 @@ class Child:
     failures: int = 0
     exited_at: float | None = None
     told_at: float | None = None
+    killed: bool = False
 
     def started(self, now: float) -> Child:
         return replace(self, started_at=now, exited_at=None, told_at=None)
 
-    def exited(self, now: float) -> Child:
+    def exited(self, now: float, code: int = 1) -> Child:
+        """`code` is negative where a signal ended it."""
         lived_well = now - self.started_at >= HEALTHY_S
-        return replace(self, exited_at=now, failures=1 if lived_well else self.failures + 1)
+        return replace(self, exited_at=now, killed=code < 0, failures=1 if lived_well else self.failures + 1)
 
     def told(self, now: float) -> Child:
         return replace(self, told_at=now)
@@ -70,7 +73,8 @@ class Child:
         """How long after its end it starts again."""
         if self.told_at is not None:
             return 0.0  # it ended since we said so
-        return min(FIRST_RETRY_S * 2.0 ** min(self.failures - 1, 16), LAST_RETRY_S)
+        longest_s = KILLED_RETRY_S if self.killed else LAST_RETRY_S
+        return min(FIRST_RETRY_S * 2.0 ** min(self.failures - 1, 16), longest_s)
 
 
 class Action(NamedTuple):
@@ -203,7 +207,7 @@ class Supervisor:
             code = self._processes[name].poll()
             if code is None or child.exited_at is not None:
                 continue
-            self._children[name] = gone = child.exited(now)
+            self._children[name] = gone = child.exited(now, code)
             if child.told_at is None:
                 facts = {"name_of_role": name, "code": code, "retry_in_s": gone.retry_s}
                 log.warning("role ended", extra={"action": "role_ended", **facts})

@@ -73,7 +73,9 @@ def change_region(
     if after.model_dump() == region_fields(before):
         return []
     statement = update(t.regions).where(t.regions.c.id == before.id)
-    connection.execute(statement.values(**_columns(after), updated_at=now))
+    # Who could sign in before a region came here must not be able to once it is elsewhere again.
+    access = before.access + (after.managed != before.managed)
+    connection.execute(statement.values(**_columns(after), access=access, updated_at=now))
     record(connection, actor=actor, action="region_changed", subject=key, now=now, changes=changes)
     return _watched_from(connection, before.id)
 

@@ -14,7 +14,7 @@ from redis import Redis
 
 from pipeline.declared import RegionIn
 from pipeline.store.engine import migrate
-from pipeline.store.regions import create_region
+from pipeline.store.regions import create_region, delete_region
 from pipeline.vocabulary import OUTCOME_CODES, STATE_OF, Outcome, State
 from tests.harness import Fleet, Target, add_sites, audit, count, eventually, now, rows_of, writing
 from workers import embedded, streams
@@ -113,6 +113,43 @@ def test_streams_that_vanish_are_made_again(fleet: Fleet) -> None:
         fresh = "select count(*) from ticks where scheduled_at > %s and outcome = 0"
         eventually(lambda: count(fleet.dsn, fresh, gone + timedelta(seconds=3)) > 20, what="checks again")
         assert count(fleet.dsn, "select count(*) from transitions where to_state = 'down'") == 0
+
+
+def test_a_redis_that_is_full_for_a_while_costs_no_slot(fleet: Fleet) -> None:
+    client: Redis = Redis.from_url(fleet.redis_url, **streams.options())
+    with Target() as target:
+        add_sites(fleet.dsn, [f"{target.url}/{n}" for n in range(20)], interval_s=INTERVAL_S)
+        eventually(lambda: count(fleet.dsn, "select count(*) from ticks") > 20)
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", client.info("memory")["used_memory"] // 2)
+        full = now()
+        time.sleep(AWAY_S)  # the fault itself
+        client.config_set("maxmemory", 0)
+        fresh = "select count(*) from ticks where scheduled_at > %s and outcome = 0"
+        eventually(lambda: count(fleet.dsn, fresh, full + timedelta(seconds=AWAY_S)) > 20, what="checks again")
+        until = now() - timedelta(seconds=2 * INTERVAL_S)
+        eventually(lambda: audit(fleet.dsn, first_slot(fleet), until).missing == 0, what="every slot's tick")
+        found = audit(fleet.dsn, first_slot(fleet), until)
+    client.close()
+    assert found.ghosts == 0
+    assert not [outcome for outcome in found.by_outcome if STATE_OF[Outcome(outcome)] is State.DOWN], found
+
+
+def test_a_check_under_way_when_its_region_is_removed_has_a_tick(fleet: Fleet) -> None:
+    with writing(fleet.dsn) as connection:
+        create_region(connection, RegionIn(key="us"), now=now(), actor="test")
+    with Target() as target:
+        add_sites(fleet.dsn, [f"{target.url}/hang"], interval_s=60, timeout_s=30, confirmations=0)
+        client: Redis = Redis.from_url(fleet.redis_url, **streams.options())
+        eventually(lambda: client.xlen(streams.checks("eu")) == 1, what="the check is with the prober")
+        with writing(fleet.dsn) as connection:
+            delete_region(connection, "eu", now=now(), actor="test")
+        fleet.stop(fleet.running[-1])
+        client.close()
+        (since,) = rows_of(fleet.dsn, "select min(effective_at) from revisions where region_id = 1")[0]
+        query = "select detail from ticks where region_id = 1 and scheduled_at = %s"
+        eventually(lambda: rows_of(fleet.dsn, query, since), seconds=30, what="its tick")
+        assert rows_of(fleet.dsn, query, since) == [("its region was removed before this check was done",)]
 
 
 def test_two_of_a_hundred_that_hang_do_not_hold_up_the_others(fleet: Fleet) -> None:

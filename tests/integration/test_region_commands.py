@@ -89,6 +89,7 @@ def test_a_region_is_moved_elsewhere_and_back_and_scaled(run: Run) -> None:
     moved = run("regions", "edit", "here", "--elsewhere", "--proxy=http://p:1", "--resolver=1.1.1.1").stdout
     assert "What to run there: betterstack region join-command here" in moved
     run("region", "join-command", "here")
+    before = json.loads(run("region", "join-command", "here", "--insecure", "--json").stdout)["generation"]
     back = ("--here", "--proxy=", "--resolver=", "--min-probers=2", "--max-probers=8", "--json")
     found = json.loads(run("regions", "edit", "here", *back).stdout)
     assert found == {
@@ -102,6 +103,10 @@ def test_a_region_is_moved_elsewhere_and_back_and_scaled(run: Run) -> None:
         "min_probers": 2,
         "max_probers": 8,
     }
+    run("regions", "edit", "here", "--elsewhere")
+    again = json.loads(run("region", "join-command", "here", "--insecure", "--json").stdout)["generation"]
+    assert again > before, "who could sign in when it was elsewhere before cannot any more"
+    run("regions", "edit", "here", "--here")
     assert "raise the one or lower the other" in run("regions", "edit", "here", "--max-probers=1", status=2).stderr
     assert "--max-probers: " in run("regions", "edit", "here", "--max-probers=99", status=2).stderr
     assert "name what is to change" in run("regions", "edit", "here", status=2).stderr

@@ -51,12 +51,26 @@ def test_a_load_asks_for_as_many_probers_as_keep_a_fifth_of_their_slots_free() -
 
 @pytest.mark.parametrize("figures", [{"late_ms": 501.0}, {"overdue_s": 1.1}])
 def test_checks_that_start_late_ask_for_one_more_where_probes_are_many_or_it_lasts(figures: dict[str, Any]) -> None:
-    crowded, burst = need(steady(100, **figures), 2), need(steady(10, **figures), 2)
+    crowded, burst = need(steady(100, **figures), 2), need(steady(10, seconds=5, **figures), 2)
     lasting = need(steady(10, seconds=16, **figures), 2)
     assert crowded is not None
     assert burst is not None
     assert lasting is not None
     assert [crowded.probers, burst.probers, lasting.probers] == [3, 1, 3]
+
+
+def test_one_good_second_is_no_end_of_being_late() -> None:
+    loads = [load(n, 3_000 * n, late_ms=10.0 if n == 4 else 900.0, probe_s=0.02) for n in range(9)]
+    found = need([each._replace(in_flight_limit=500) for each in loads], 1)
+    assert found is not None
+    assert found.probers == 2, "60 of 500 are in flight, so it is not their number: the prober is short of time"
+
+
+def test_a_clock_that_was_set_back_is_believed() -> None:
+    memory = Memory(1, at(3_600))
+    for each in [load(3_600 + n, n) for n in range(8)] + steady(200, late_ms=900.0):
+        memory.take_in(each)
+    assert decide(at(7), EU, 1, BOUNDS, list(memory.needs), memory.decided_at) is not None
 
 
 def test_a_little_late_asks_for_nothing() -> None:

@@ -70,6 +70,14 @@ def test_it_waits_twice_as_long_after_each_failure_in_a_row() -> None:
     assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
 
 
+def test_one_that_somebody_kills_is_back_within_three_seconds_however_often() -> None:
+    child, waits = Child(started_at=0.0), []
+    for _ in range(6):
+        child = child.exited(0.0, -9)
+        waits.append(child.retry_s)
+    assert waits == [0.5, 1.0, 2.0, 2.0, 2.0, 2.0]
+
+
 def test_it_forgets_failures_after_a_healthy_while() -> None:
     child = Child(started_at=0.0, failures=7).exited(HEALTHY_S)
     assert child.retry_s == 0.5

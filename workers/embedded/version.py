@@ -52,11 +52,14 @@ def note(data_dir: Path, schema: str) -> None:
     """Write down that the data dir is ours, with tables of that version: all of it, or nothing."""
     ours = Version(FORMAT, postgres.major(), schema, product.version())
     new = data_dir / f"{FILE}.new"
-    with new.open("w", encoding="utf-8") as file:
-        file.write("".join(f"{name} {value}\n" for name, value in ours._asdict().items()))
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(data_dir / FILE)
+    try:
+        with new.open("w", encoding="utf-8") as file:
+            file.write("".join(f"{name} {value}\n" for name, value in ours._asdict().items()))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(data_dir / FILE)
+    except OSError as error:
+        raise UnavailableError(f"{data_dir / FILE} cannot be written: {error.strerror}") from None
 
 
 def read(data_dir: Path) -> Version | None:
