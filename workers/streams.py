@@ -149,9 +149,9 @@ def push(client: Client, key: str, entries: Iterable[FIELDS]) -> int:
 def left(client: Client, key: str) -> Iterator[Entry]:
     """All entries of a stream, taken or not, the oldest first; none where there is no such stream."""
     server, start = at(client, key), "-"
-    while found := server.xrange(key, min=start, count=PUSH_AT_ONCE):
-        yield from (Entry(entry_id, fields) for entry_id, fields in found)
-        start = f"({found[-1][0].decode()}"
+    while found := entries_of({key: server.xrange(key, min=start, count=PUSH_AT_ONCE)}):
+        yield from found
+        start = f"({found[-1].id.decode()}"
 
 
 def is_full(client: Client, region: str) -> bool:
