@@ -19,6 +19,7 @@ from streamlit import config
 from app import logs, theme
 from app.api import healthz, metrics, service
 from app.api.gate import Gate
+from pipeline.secret_key import ring_where_ours
 from pipeline.settings import Settings
 from pipeline.store.engine import engine
 
@@ -51,7 +52,7 @@ async def _lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
 
 logs.take_over()
 settings = Settings()
-api = service.create(utc_now)
+api = service.create(utc_now, lambda: ring_where_ours(settings))
 app = st.App(
     Path(__file__).with_name("main.py"),
     routes=[healthz.route(api), metrics.route(api), Mount("/api/v1", app=api)],

@@ -6,7 +6,7 @@ Everything raises `pipeline.errors`: what Postgres throws is explained in `pipel
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -23,11 +23,14 @@ from pipeline.declared import Declared, RegionIn, SiteIn, parse
 from pipeline.errors import UnavailableError
 from pipeline.health import Health, unreachable
 from pipeline.naming import suggest_key
+from pipeline.ring import Ring
+from pipeline.secret_key import held, ring_where_ours
 from pipeline.settings import Settings
 from pipeline.sitemaps import Sitemap
 from pipeline.store import engine as engines
 from pipeline.store import fleet_series, history, overview, regions, series, sites
 from pipeline.store.apply import apply
+from pipeline.store.edits import lock_edits
 from pipeline.store.explained import explained
 from pipeline.store.fleet import RegionFacts, region_facts
 from pipeline.store.history import Detail, Strip
@@ -123,7 +126,7 @@ def checkup() -> Health:
     """All our own parts. Where Postgres is away, that; it never raises."""
     try:
         with _reading() as connection:
-            vitals = read_vitals(connection, utc_now)
+            vitals = read_vitals(connection, utc_now, held(Settings()))
     except UnavailableError as error:
         return unreachable(str(error), since=_answered().get("at"))
     _answered()["at"] = vitals.at
@@ -154,6 +157,12 @@ def tags() -> dict[str, int]:
 def all_regions() -> list[Region]:
     with _reading() as connection:
         return regions.list_regions(connection)
+
+
+def region(key: str) -> Region:
+    """A region with all its settings. Errors: NotFoundError."""
+    with _reading() as connection:
+        return regions.get_region(connection, key)
 
 
 @st.cache_data(ttl=2, show_spinner=False)
@@ -229,9 +238,9 @@ def spans(site_ids: tuple[int, ...], span: str) -> pl.DataFrame:
     return _spans(site_ids, *following(RANGES[span]).bounds(utc_now()))
 
 
-def uptimes(site_ids: tuple[int, ...], span: str = "24h", region: str = "") -> dict[int, Uptime]:
+def uptimes(site_ids: tuple[int, ...], span: str = "24h", region: str = "", *, age_s: int = 60) -> dict[int, Uptime]:
     """The uptime of each of the sites over one of `WINDOWS`; with a region's key as seen from there."""
-    return _uptimes(site_ids, span, region, _floor(60))
+    return _uptimes(site_ids, span, region, _floor(age_s))
 
 
 def fleet() -> pl.DataFrame:
@@ -309,10 +318,15 @@ def _fleet(since: datetime, until: datetime) -> pl.DataFrame:
 # --- edits: InvalidInputError names the fields, nothing is changed then -----------------------------------------------
 
 
+def _ring() -> Ring:
+    """The secret keys as they are now: a rotation may have ended since the last edit."""
+    return ring_where_ours(Settings())
+
+
 def add_sites(wanted: Sequence[SiteIn]) -> list[Site]:
     """Add sites, all or none."""
     with _writing() as connection:
-        return sites.create_sites(connection, wanted, now=utc_now(), actor=ACTOR)
+        return sites.create_sites(connection, wanted, now=utc_now(), actor=ACTOR, ring=_ring)
 
 
 def add_site(fields: dict[str, Any]) -> Site:
@@ -329,7 +343,7 @@ def add_understood(understood: Understood) -> list[str]:
         return [site.key for site in add_sites(understood.sites)]
     with _writing() as connection:
         declared = Declared(regions=understood.regions, sites=understood.sites)
-        apply(connection, declared, now=utc_now(), actor=ACTOR)
+        apply(connection, declared, now=utc_now(), actor=ACTOR, ring=_ring)
     return [site.key for site in understood.sites]
 
 
@@ -338,9 +352,13 @@ def read_sitemap(url: str) -> Sitemap:
     return outbound.sitemap(url, Settings().targets)
 
 
-def change_site(key: str, fields: dict[str, Any]) -> Site:
+def change_site(key: str, fields: dict[str, Any], check: Callable[[Site], None] | None = None) -> Site:
+    """Change the named fields. `check` sees the site as it is before, and no other edit comes between the two."""
     with _writing() as connection:
-        return sites.update_site(connection, key, fields, now=utc_now(), actor=ACTOR)
+        lock_edits(connection)
+        if check is not None:
+            check(sites.get_site(connection, key))
+        return sites.update_site(connection, key, fields, now=utc_now(), actor=ACTOR, ring=_ring)
 
 
 def pause(keys: Collection[str], *, paused: bool) -> None:
@@ -367,12 +385,16 @@ def known(urls: Collection[str]) -> tuple[dict[str, str], set[str]]:
 
 def add_region(fields: dict[str, Any]) -> Region:
     with _writing() as connection:
-        return regions.create_region(connection, parse(RegionIn, fields), now=utc_now(), actor=ACTOR)
+        return regions.create_region(connection, parse(RegionIn, fields), now=utc_now(), actor=ACTOR, ring=_ring)
 
 
-def change_region(key: str, fields: dict[str, Any]) -> Region:
+def change_region(key: str, fields: dict[str, Any], check: Callable[[Region], None] | None = None) -> Region:
+    """The same for a region."""
     with _writing() as connection:
-        return regions.update_region(connection, key, fields, now=utc_now(), actor=ACTOR)
+        lock_edits(connection)
+        if check is not None:
+            check(regions.get_region(connection, key))
+        return regions.update_region(connection, key, fields, now=utc_now(), actor=ACTOR, ring=_ring)
 
 
 def delete_region(key: str) -> None:

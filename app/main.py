@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import frozen, theme
-from app.components import flash
+from app.components import flash, tab
 from app.components.boundary import explained
 
 st.set_page_config(page_title="BetterStack Workbench", page_icon="📡", layout="wide", initial_sidebar_state=210)
@@ -19,6 +19,7 @@ pages = [
     st.Page("pages/site.py", title="Site", url_path="site", visibility="hidden"),
 ]
 page = st.navigation(pages)
+tab.says(page.title)
 flash.show()
 with explained():
     page.run()

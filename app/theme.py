@@ -80,6 +80,7 @@ OPTIONS: dict[str, Any] = {
     "browser.gatherUsageStats": False,
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",  # what went wrong goes to the log; people read what to do
+    "client.showErrorLinks": False,  # they would ask other hosts about it
     **{f"theme.{name}": value for name, value in SHARED.items()},
     **{f"theme.light.{name}": value for name, value in LIGHT.items()},
     **{f"theme.dark.{name}": value for name, value in DARK.items()},
@@ -113,6 +114,12 @@ CSS = """
 .st-key-ticks [data-testid="stElementToolbar"] { display: none; }
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
+  /* What stands beside each other elsewhere stands below each other here: a line tells where one ends. */
+  [class*="st-key-row-"] { border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); }
+  [class*="st-key-row-"] { padding-bottom: 0.5rem; row-gap: 0.1rem; }
+  .st-key-actions { column-gap: 0.4rem; row-gap: 0.4rem; }
+  .st-key-actions > :first-child { flex-basis: 100%; }
+  .st-key-actions button { padding-left: 0.6rem; padding-right: 0.6rem; }
 }
 </style>
 """

@@ -84,7 +84,7 @@ def reach(window: Window, created_at: datetime, now: datetime) -> tuple[datetime
     return floored(min(first, now - HOUR), 60), floored(now, 60)
 
 
-def read(span: str, since: str, until: str, usual: str) -> Window:
+def read(span: str, since: str, until: str, usual: str, now: datetime | None = None) -> Window:
     """The window that an address says. Errors: InvalidInputError, with what to write instead."""
     if not since and not until:
         return following(_length(span or usual))
@@ -95,6 +95,8 @@ def read(span: str, since: str, until: str, usual: str) -> Window:
         raise InvalidInputError([Problem("from, to", f"the window ends ({until}) before it begins ({since})")])
     if last - first > LONGEST:
         raise InvalidInputError([Problem("from, to", f"a window is {LONGEST.days} days long at most")])
+    if now is not None and first >= now:
+        raise InvalidInputError([Problem("from, to", f"the window begins ({since}) in the future")])
     return between(first, last)
 
 

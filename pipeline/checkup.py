@@ -20,6 +20,7 @@ OVERDUE_S = (5.0, 60.0)  # from here on worth a look, from here on unwell: a che
 LATENESS_MS = (500.0, 5_000.0)  # where the autoscaler adds probers; where checks are no longer made
 TICKS_WAITING = (5_000, 100_000)  # half a minute and ten minutes of 200 a second
 CLOCK_S = (1.0, 5.0)  # the age of a lease, and how late a check may be
+NAMED = 5  # of what may be many
 DISK_FREE = (0.10, 0.02)
 DISK_ENOUGH = 20 * 2**30  # of a large disk a tenth is plenty
 ROLLED_WITHIN = timedelta(minutes=10)  # after an hour's end
@@ -50,9 +51,11 @@ class Vitals(Struct, frozen=True, kw_only=True):
     workers: Sequence[WorkerSeen] = ()
     regions: Sequence[Region] = ()
     backlogs: Sequence[Backlog] = ()
+    sites: int = 0  # that are there and not paused
     partitions: Sequence[date] = ()  # of today and tomorrow, those that are there
     rolled_from: datetime | None = None  # the oldest hour that is over and not rolled up
     arrears: Mapping[int, datetime] = {}  # by region, from when on slots are still to be sent
+    locked: Sequence[str] | None = None  # sites and regions with a secret that the keys at hand do not open
     on_time: Mapping[int, datetime] = {}  # by region, when it was last sampled in time
 
 
@@ -66,16 +69,32 @@ def checkup(vitals: Vitals, disk: Disk | None = None) -> Health:
     else:
         found = f"{OLD_TABLES}: {vitals.schema}" if vitals.schema else "not there yet"
         parts += [_retold(part, found) for part in health(vitals.at, None, [], [], migrated=False).parts]
+    if vitals.locked is not None:
+        parts.append(_secrets(vitals.locked))
     parts.append(_clocks(vitals))
     if disk is not None:
         parts.append(_disk(disk))
     return of(parts)
 
 
+def _secrets(locked: Sequence[str]) -> Part:
+    means = "The keys that open what sites and regions keep sealed. Without its key a site's checks are not made."
+    if not locked:
+        return judged("secrets", "each can be opened with the keys at hand", means=means)
+    more = f" and {len(locked) - NAMED} more" if len(locked) > NAMED else ""
+    todo = [
+        "`betterstack secrets status` shows which key is missing: add it to BETTERSTACK_SECRET_KEY after the newest.",
+        "Where it is lost: write the secrets of these sites anew. Plain ones are sealed by `betterstack migrate`.",
+    ]
+    said = f"cannot be opened: {', '.join(locked[:NAMED])}{more}"
+    return judged("secrets", said, Grade.UNWELL, means=means, todo=todo)
+
+
 def _roles(vitals: Vitals) -> Iterable[Part]:
     """The parts of `health`, and those that it leaves out: the supervisor, and regions that others probe."""
     now, workers = vitals.at, vitals.workers
-    yield from health(now, vitals.pusher_beat, workers, [], migrated=True).parts
+    unwatched = 0 if vitals.regions else vitals.sites
+    yield from health(now, vitals.pusher_beat, workers, [], True, vitals.backlogs, unwatched=unwatched).parts
     managed = [region for region in vitals.regions if region.managed]
     if managed:
         yield alive(now, "supervisor", _newest(workers, "supervisor"), Grade.LOOK)
@@ -120,7 +139,9 @@ def _probers(vitals: Vitals, part: Part, key: str) -> Part:
     wanted = supervisor.detail.get("probers", {}).get(key) if supervisor and region.managed else None
     if wanted is None:
         return judged(part.name, f"alive, {len(fresh)} running", since=since)
-    said = f"alive, {len(fresh)} of {wanted} running"
+    said = f"alive, {min(len(fresh), wanted)} of {wanted} running"
+    if more := len(fresh) - wanted:  # one that is let go, or that was killed a moment ago
+        said += f", and {more} that {'is' if more == 1 else 'are'} ending or gone" if more > 0 else ""
     if len(fresh) >= wanted:
         return judged(part.name, said, since=since)
     todo = ["The supervisor starts what is missing within seconds; its log says why one ends."]
@@ -130,6 +151,7 @@ def _probers(vitals: Vitals, part: Part, key: str) -> Part:
 def _elsewhere(now: datetime, region: Region, last: WorkerSeen | None) -> Part:
     todo = [
         f"`betterstack region join-command {region.key}` here prints what to run on the other machine.",
+        "It counts once it has the key that is printed there, which `--rotate` replaces.",
         f"To have it probed from here instead: `betterstack regions edit {region.key} --here`.",
     ]
     part = alive(now, f"prober {region.key}", last, Grade.LOOK)
@@ -208,22 +230,26 @@ def _p95(vitals: Vitals, worker: WorkerSeen, region: Region) -> float | None:
 
 
 def _dead_letters(vitals: Vitals) -> Part:
-    """By what the recorders count since they started; the streams themselves only `doctor` sees."""
-    means = "Checks that a prober could not read: their slots are unknown (poison), and they are kept aside."
+    """What is kept aside, as `doctor` counts it, and what came of it, as the recorders count since they started."""
+    means = "Entries that nobody could read or believe, kept aside. A check among them left its slot unknown (poison)."
+    keys = _keys(vitals)
+    kept = {keys[b.region_id]: b.dead_letters for b in vitals.backlogs if b.region_id in keys and b.dead_letters}
     fresh = [w for w in vitals.workers if w.role == "recorder" and vitals.at - w.seen_at <= FRESH]
-    counts: dict[str, int] = {}
+    poison: dict[str, int] = {}
     for worker in fresh:
         for key, outcomes in worker.detail.get("outcomes", {}).items():
-            counts[key] = counts.get(key, 0) + int(outcomes.get("poison", 0))
+            poison[key] = poison.get(key, 0) + int(outcomes.get("poison", 0))
+    poison = {key: count for key, count in poison.items() if count}
     since = min((worker.started_at for worker in fresh), default=None)
-    if not any(counts.values()):
+    if not kept and not poison:
         return judged("dead letters", "none", since=since, means=means)
-    where = ", ".join(f"{count} in {key}" for key, count in sorted(counts.items()) if count)
+    where = [f"{count} in {key}" for key, count in sorted(kept.items())]
+    where += [f"{count} checks of {key} came out as poison" for key, count in sorted(poison.items())]
     todo = [
         "A prober older than this version cannot read its checks: upgrade those that run elsewhere.",
-        "`betterstack doctor` counts what is kept aside; each letter carries its reason.",
+        "Each letter carries its reason: `betterstack doctor` says how to look at them, and how to be rid of them.",
     ]
-    return judged("dead letters", where, Grade.LOOK, since=since, means=means, todo=todo)
+    return judged("dead letters", ", ".join(where), Grade.LOOK, since=since, means=means, todo=todo)
 
 
 def _partitions(vitals: Vitals) -> Part:

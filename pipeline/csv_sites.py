@@ -45,14 +45,19 @@ class Row(Struct, frozen=True):
     line: int
     fields: dict[str, Any]
     problems: list[Problem]
+    cells: list[str] = []
 
 
 class Header(Struct, frozen=True):
-    """How a table begins: what is between its columns, what they are called, and which field each one fills."""
+    """How a table begins: what is between its columns, what they are called, and which field each one fills.
+
+    A `bare` one is not written: the first line is a row already.
+    """
 
     delimiter: str
     columns: list[str]
     fields: list[str | None]
+    bare: bool = False
 
     @property
     def unused(self) -> list[str]:
@@ -92,7 +97,7 @@ def read_rows(text: str, header: Header) -> Iterator[Row]:
         message = f"no column holds the URLs: the columns are {named}. Call one of them url"
         raise InvalidInputError([Problem("", message, _lines_before(text) + 1)])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=header.delimiter)
-    line, is_header = 0, True
+    line, is_header = 0, not header.bare
     while True:
         begins = line + 1
         try:
@@ -132,7 +137,7 @@ def _row(line: int, cells: list[str], header: Header) -> Row:
             problems.append(Problem(column, str(error), line))
     if "url" not in fields:
         problems.append(Problem("url", "there is no URL in this row", line))
-    return Row(line, fields, problems)
+    return Row(line, fields, problems, cells)
 
 
 def _shown(delimiter: str) -> str:

@@ -6,31 +6,38 @@ One definition serves all three, and its JSON Schema is published (`betterstack 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
 )
 
+from pipeline.applicable import BARE, SCHEMES, MisplacedError, judge_bare, misplaced
+from pipeline.conditions import header_condition, json_condition
 from pipeline.errors import InvalidInputError, Problem
+from pipeline.ring import is_shown
+from pipeline.vocabulary import Expect
 
-SCHEMES = ("http", "https")
 KEY_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 LONGEST_URL = 2_000  # what every server and browser still accepts
 LONGEST_LABEL = 63  # of a name in the DNS
 TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110: names of headers
+MOST_BYTES = 64 * 1024 * 1024  # of a body that is counted: what a check a minute may cost is 3 GB an hour already
 STATUS_RANGE = re.compile(r"^([1-5]\d\d)(?:-([1-5]\d\d))?$")
 
 
@@ -47,7 +54,7 @@ def judge_url(url: str) -> str:
     except ValueError as error:
         raise ValueError(f"this is not a URL: {error}") from None
     if parts.scheme not in SCHEMES:
-        raise ValueError(f"the scheme {parts.scheme!r} cannot be probed yet: use http or https")
+        raise ValueError(f"the scheme {parts.scheme!r} cannot be probed yet: use {_either(SCHEMES)}")
     if not host:
         raise ValueError("the host is missing: write it after the two slashes")
     if label := next((label for label in host.split(".") if _octets(label) > LONGEST_LABEL), None):
@@ -56,7 +63,13 @@ def judge_url(url: str) -> str:
         raise ValueError("port 0 cannot be connected to")
     if parts.username or parts.password:
         raise ValueError("leave user and password out of the URL: everybody who sees the site sees it")
+    if parts.scheme in BARE:
+        judge_bare(url.partition("://")[2][len(parts.netloc) :], parts.scheme, host, port)
     return url
+
+
+def _either(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _octets(label: str) -> int:
@@ -76,6 +89,50 @@ def judge_status(entry: str) -> str:
     return entry
 
 
+def judge_token(token: str) -> str:
+    if not re.fullmatch(r"[!-~]+", token):
+        raise ValueError("a token is one word of ASCII letters, digits and signs")
+    return token
+
+
+def judge_certificate(pem: str) -> str:
+    """A client certificate with its key; what stands for a stored one is judged where that is known."""
+    if is_shown(pem.strip()):
+        return pem.strip()
+    from pipeline.client_certificates import judge_pem
+
+    return judge_pem(pem)
+
+
+def judge_pattern(pattern: str) -> str:
+    from pipeline.patterns import compiled
+
+    compiled(pattern)
+    return pattern
+
+
+def judge_json(condition: str) -> str:
+    json_condition(condition)
+    return condition.strip()
+
+
+def judge_header(condition: str) -> str:
+    header_condition(condition)
+    return condition.strip()
+
+
+def judge_final_url(url: str) -> str:
+    """Where redirects end: a URL, or its beginning with a star."""
+    url = url.strip()
+    if not re.match(r"https?://[^/\s]", url, re.IGNORECASE):
+        raise ValueError("write a whole URL, such as https://example.com/home, or its beginning with a final *")
+    if "*" in url[:-1]:
+        raise ValueError("one * may stand at the very end, for any rest; write %2A for a star in a path")
+    if re.search(r"\s", url):
+        raise ValueError("a URL has no spaces in it; write %20 for one")
+    return url
+
+
 Key = Annotated[str, Field(pattern=KEY_PATTERN, description="short name in URLs and exports: a-z, 0-9 and -")]
 Status = Annotated[str, AfterValidator(judge_status)]
 Text = Annotated[str, AfterValidator(judge_text)]
@@ -91,14 +148,33 @@ class ExpectIn(BaseModel):
 
     body_contains: list[Expected] = Field([], max_length=20, description="texts that the body holds, all of them")
     body_absent: list[Expected] = Field([], max_length=20, description="texts that the body does not hold")
-    body_matches: list[Expected] = Field([], max_length=20, description="regular expressions (RE2) found in the body")
-    json_: list[Expected] = Field([], alias="json", max_length=20, description='conditions: $.status == "ok"')
-    header: list[Expected] = Field([], max_length=20, description="conditions: content-type contains json")
-    final_url: Expected | None = Field(None, description="where redirects end; a final * stands for any rest")
-    min_bytes: int | None = Field(None, ge=1, description="of the body as it was sent")
-    max_bytes: int | None = Field(None, ge=0, description="of the body as it was sent")
+    body_matches: list[Annotated[Expected, AfterValidator(judge_pattern)]] = Field(
+        [], max_length=20, description="regular expressions (RE2) found in the body"
+    )
+    json_: list[Annotated[Expected, AfterValidator(judge_json)]] = Field(
+        [],
+        alias="json",
+        max_length=20,
+        description='conditions on a JSON body: $.status == "ok", $.items length >= 3, $.error absent',
+    )
+    header: list[Annotated[Expected, AfterValidator(judge_header)]] = Field(
+        [], max_length=20, description="conditions on a header: content-type contains json, server != nginx"
+    )
+    final_url: Annotated[Expected, AfterValidator(judge_final_url)] | None = Field(
+        None, description="where redirects end; a final * stands for any rest"
+    )
+    min_bytes: int | None = Field(None, ge=1, le=MOST_BYTES, description="of the body as it was sent")
+    max_bytes: int | None = Field(None, ge=0, le=MOST_BYTES, description="of the body as it was sent")
     max_latency_ms: float | None = Field(None, gt=0, description="above it the site is slow: degraded, not down")
     tls_days: int | None = Field(None, ge=1, le=3_650, description="expiring: degraded this many days before it ends")
+
+    @field_validator("max_bytes")
+    @classmethod
+    def _has_room(cls, value: int | None, info: ValidationInfo) -> int | None:
+        least = info.data.get("min_bytes")
+        if value is not None and least is not None and least > value:
+            raise ValueError(f"max_bytes ({value}) is below min_bytes ({least}): raise the one or lower the other")
+        return value
 
     @model_serializer(mode="wrap")
     def _says_what_it_expects(self, dumped: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -112,14 +188,21 @@ class ExpectIn(BaseModel):
         return [str(entry) if isinstance(entry, int) else entry for entry in entries]
 
 
+def expect_of(declared: Mapping[str, Any]) -> Expect:
+    """A declared expectation, as `ExpectIn` dumps it, as the probe reads it."""
+    ranges = (STATUS_RANGE.match(entry) for entry in declared.get("status", ["200-399"]))
+    status = [(int(m[1]), int(m[2] or m[1])) for m in ranges if m]
+    return msgspec.convert({**declared, "status": status}, Expect)
+
+
 class AuthIn(BaseModel):
     """Who we say we are: a user with a password (basic), or a token (bearer)."""
 
     model_config = ConfigDict(extra="forbid")
 
     username: Text | None = Field(None, max_length=200)
-    password: Text | None = Field(None, max_length=4_096)
-    token: Text | None = Field(None, max_length=16_384)
+    password: Text | None = Field(None, max_length=4_096, repr=False)
+    token: Annotated[str, AfterValidator(judge_token)] | None = Field(None, max_length=16_384, repr=False)
 
     @model_serializer(mode="wrap")
     def _says_one_of_two(self, dumped: SerializerFunctionWrapHandler) -> dict[str, str]:
@@ -131,6 +214,8 @@ class AuthIn(BaseModel):
         bearer = self.token is not None and self.username is None and self.password is None
         if not basic and not bearer:
             raise ValueError("give a username and a password, or a token")
+        if basic and ":" in (self.username or ""):
+            raise ValueError("a username has no colon in it: HTTP takes what follows it for the password")
         return self
 
 
@@ -146,7 +231,9 @@ class RegionIn(BaseModel):
     name: Text = Field("", max_length=100, description="what people read; the key when empty")
     managed: bool = Field(True, description="probed by our own supervisor; false where probers run elsewhere")
     source_address: Text | None = Field(None, description="local address that probes leave from")
-    proxy: Text | None = Field(None, description="http://host:port that probes go through")
+    proxy: Text | None = Field(
+        None, repr=False, description="http://host:port that probes go through; user:password@ before it is a secret"
+    )
     resolvers: list[Text] = Field([], description="DNS servers as ip or ip:port; the system's when empty")
     references: list[Text] = Field(
         [], max_length=10, description="host:port that answer whenever this region's own network is well"
@@ -167,6 +254,18 @@ class RegionIn(BaseModel):
             _address(host)
             if not port.isdecimal() or not 0 < int(port) <= 65_535:
                 raise ValueError(f"{entry!r}: the port is a number up to 65535")
+        return value
+
+    @field_validator("references")
+    @classmethod
+    def _are_places(cls, value: list[str]) -> list[str]:
+        for entry in value:
+            try:
+                host, port = urlsplit(f"//{entry}").hostname, urlsplit(f"//{entry}").port
+            except ValueError:
+                host, port = None, None
+            if not host or not port or set(entry) & set("/@ "):
+                raise ValueError(f"{entry!r}: write host:port, such as 9.9.9.9:443")
         return value
 
     @field_validator("proxy")
@@ -209,13 +308,17 @@ class SiteIn(BaseModel):
     spacing_s: float = Field(5.0, ge=0, le=300, description="seconds between attempts")
     regions: list[Text] | None = Field(None, description="keys of the regions to check from; all when left out")
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
-    headers: dict[str, str] = Field({}, description="sent with every check")
+    headers: dict[str, str] = Field(
+        {}, repr=False, description="sent with every check; values are secrets, but for such as Accept or User-Agent"
+    )
     expect: ExpectIn = ExpectIn()
     max_redirects: int = Field(10, ge=0, le=20, description="followed before the answer is judged")
-    body: Text = Field("", max_length=65_536, description="sent with the request; a secret, which is not shown again")
+    body: Annotated[str, StringConstraints(strip_whitespace=False), AfterValidator(judge_text)] = Field(
+        "", max_length=65_536, repr=False, description="sent with the request; a secret, which is not shown again"
+    )
     auth: AuthIn | None = Field(None, description="basic or bearer; the secret is not shown again")
-    client_certificate: Text | None = Field(
-        None, max_length=65_536, description="PEM: certificate, chain and key; not shown again"
+    client_certificate: Annotated[Text, AfterValidator(judge_certificate)] | None = Field(
+        None, max_length=65_536, repr=False, description="PEM: certificate, chain and key; not shown again"
     )
     verify_tls: bool = Field(True, description="whether a certificate that does not hold is a failure")
     family: Literal["any", "ipv4", "ipv6"] = Field("any", description="which addresses of the name are tried")
@@ -263,6 +366,8 @@ class SiteIn(BaseModel):
         self.name = self.name or self.key
         if self.timeout_s > self.interval_s:
             raise ValueError(f"timeout_s ({self.timeout_s:g}) is longer than interval_s ({self.interval_s})")
+        if odd := list(misplaced(self)):
+            raise MisplacedError(odd)
         return self
 
 
@@ -324,7 +429,15 @@ def parse(model: type[M], data: object) -> M:
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
-    return [Problem(_path(e["loc"]) or RULED.get(error.title, "input"), _message(e)) for e in error.errors()]
+    return [problem for each in error.errors() for problem in _problems(each, getattr(error, "title", ""))]
+
+
+def _problems(error: Any, title: str) -> list[Problem]:
+    path = _path(error["loc"])
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, MisplacedError):
+        return [Problem(f"{path}.{field}" if path else field, message) for field, message in cause.misplaced]
+    return [Problem(path or RULED.get(title, "input"), _message(error))]
 
 
 def _path(location: tuple[int | str, ...]) -> str:

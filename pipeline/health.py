@@ -17,6 +17,7 @@ from pipeline.vocabulary import Region
 
 FRESH = timedelta(seconds=10)  # every role gives a sign of life each second or two
 STARTING = timedelta(seconds=10)  # a new region's prober gives its first within three
+UNRECORDED_S = (10.0, 60.0)  # how long a tick may wait to be recorded: worth a look, unwell
 LOOK_BACK = timedelta(hours=1)  # how far to look for a last sign, so that the message can tell how long ago it was
 
 OLD_TABLES = "of another version than this code"
@@ -41,6 +42,7 @@ MEANS = {
     "tables": "Where Postgres keeps it. Code and tables have to be of one version.",
     "pusher": "Sends out the checks that are due. Without it nothing is checked, and states run out.",
     "recorder": "Writes down what the probers find, and judges it. Without it ticks wait; none is lost.",
+    "regions": "Where checks are made from. Without one nothing is checked.",
     "roller": "Rolls ticks up into hours and days, makes the days' partitions. Without it charts of days grow old.",
     "supervisor": "Keeps probers running, as many as the load needs. Without it none is replaced that dies.",
     "prober": "Makes the checks of its region. Without one the region's sites become unknown.",
@@ -58,6 +60,15 @@ class Seen(Protocol):
     def started_at(self) -> datetime: ...
     @property
     def seen_at(self) -> datetime: ...
+
+
+class Waiting(Protocol):
+    """What waits in a region's streams, as of a time."""
+
+    @property
+    def seen_at(self) -> datetime: ...
+    @property
+    def oldest_tick_s(self) -> float: ...
 
 
 class Part(Struct, frozen=True):
@@ -106,12 +117,20 @@ def health(
     workers: Collection[Seen],
     regions: Iterable[Region],
     migrated: bool,
+    waiting: Iterable[Waiting] = (),
+    *,
+    unwatched: int = 0,
 ) -> Health:
-    """Well is: tables of this version, fresh signs of pusher, recorder, roller and each managed region's prober."""
+    """Well is: tables of this version, fresh signs of pusher, recorder, roller and each managed region's prober.
+
+    And that they get somewhere: ticks are recorded, and no site is without a region. `unwatched` is how many are.
+    """
     if not migrated:
         return of([judged("tables", OLD_TABLES, Grade.UNWELL, todo=MIGRATE)])
     parts = [judged("tables", "of this version"), _beating(now, "pusher", pusher_beat, None)]
-    parts += [alive(now, role, _last(workers, role)) for role in ("recorder", "roller")]
+    parts += [_recorder(now, _last(workers, "recorder"), waiting), alive(now, "roller", _last(workers, "roller"))]
+    if unwatched:
+        parts.append(_nowhere(unwatched))
     # Regions that are not managed are somebody else's to run: what they miss shows as unknown, not here.
     managed = [region for region in regions if region.managed]
     parts += [prober(now, region, _last(workers, "prober", region.id)) for region in managed]
@@ -137,6 +156,28 @@ def alive(now: datetime, name: str, last: Seen | None, silent: Grade = Grade.UNW
     if last is None:
         return _beating(now, name, None, None, silent)
     return _beating(now, name, last.seen_at, last.started_at, silent)
+
+
+def _recorder(now: datetime, last: Seen | None, waiting: Iterable[Waiting]) -> Part:
+    """Alive is not enough: ticks that wait for long say that none gets through, whichever region they are of."""
+    part = alive(now, "recorder", last)
+    longest_s = max((each.oldest_tick_s for each in waiting if now - each.seen_at <= FRESH), default=0.0)
+    if part.grade is not Grade.WELL or longest_s < UNRECORDED_S[0]:
+        return part
+    grade = Grade.UNWELL if longest_s >= UNRECORDED_S[1] else Grade.LOOK
+    todo = (
+        "See its log: it says what Postgres refuses, or that it is slow or full. What waits is recorded then.",
+        "It catches up by itself where it was away.",
+    )
+    said = f"alive, and a tick waits to be recorded for {longest_s:.0f} s"
+    return judged("recorder", said, grade, since=now - timedelta(seconds=longest_s), todo=todo)
+
+
+def _nowhere(sites: int) -> Part:
+    said = "there is no region, so nothing is checked"
+    whose = "1 site is" if sites == 1 else f"{sites} sites are"
+    todo = (f"`betterstack regions add` adds one, and {whose} checked from it.",)
+    return judged("regions", said, Grade.UNWELL, todo=todo)
 
 
 def prober(now: datetime, region: Region, last: Seen | None) -> Part:

@@ -6,6 +6,7 @@ key. Nothing is guessed in silence: whatever is left out is told with its line.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pipeline.applicable import is_bare
+from pipeline.csv_foreign import fitted, headerless, other_kind, types_of
 from pipeline.csv_sites import Header, read_header, read_rows
 from pipeline.declared import ExpectIn, RegionIn, SiteIn, parse
 from pipeline.declared_file import read_with_lines
@@ -25,11 +28,14 @@ from pipeline.sitemaps import looks_like_one, read_sitemap
 
 MOST = 5_000  # sites at once; more is several files for `betterstack apply`
 LARGEST = 1 << 20  # 1 MiB, as much as can be uploaded
+TOO_MANY = f"only {MOST:,} sites at once: from here on nothing is taken"
 UNNAMED = "site"  # stands for a key until the store says which ones are free
 PLAIN = ExpectIn()
 _BULLET = re.compile(r"^(?:[-*\u2022]|\d{1,4}[.)])\s+")
 _WRAPPED = " \t\"'`<>,;"
 _STRANGE = re.compile(r"[,;|\"'<>(){}\\^`*]")  # in a host
+_NO_COLON = re.compile(r"^(https?)[;.,]?//+", re.IGNORECASE)
+TABLE = "put a first line above that names the columns: url,name"
 _ONE_SLASH = re.compile(r"^(https?:)/?(?!/)", re.IGNORECASE)
 
 
@@ -119,7 +125,7 @@ def read(text: str, defaults: Defaults) -> Pasted:
         return _read_sitemap(text)
     if _is_declared(text):
         return _read_declared(text)
-    if header := read_header(text):
+    if header := read_header(text) or headerless(text):
         return _read_table(text, header, defaults)
     return _read_urls(text, defaults)
 
@@ -209,11 +215,17 @@ Line = tuple[int, dict[str, Any], str]  # its number, what it says in the terms 
 
 
 def _read_table(text: str, header: Header, defaults: Defaults) -> Pasted:
-    notes = [f"columns that are not used: {', '.join(header.unused)}"] if header.unused else []
+    unused = [column for column in header.unused if column != types_of(header)]
+    notes = [f"columns that are not used: {', '.join(unused)}"] if unused else []
+    fit = fitted(text, header)
     problems: list[Problem] = []
 
     def lines() -> Iterator[Line]:
-        for row in read_rows(text, header):
+        for row in read_rows(text, fit.header):
+            kind = row.cells[fit.types] if fit.types is not None and fit.types < len(row.cells) else ""
+            if (other := other_kind(kind)) and not is_bare(row.fields.get("url", "")):
+                problems.append(Problem(row.fields.get("name") or row.fields.get("url", ""), other, row.line))
+                continue
             problems.extend(row.problems)
             if not row.problems:
                 yield row.line, row.fields, row.fields["url"]
@@ -224,11 +236,11 @@ def _read_table(text: str, header: Header, defaults: Defaults) -> Pasted:
         return Pasted(Form.TABLE, problems=error.problems)
     if not found.entries and not found.problems and not problems:
         problems.append(Problem("", "there is no row under the header yet", 1))
-    return replace(found, problems=found.problems + problems, notes=found.notes + notes)
+    return replace(found, problems=found.problems + problems, notes=found.notes + fit.notes + notes)
 
 
 def _read_urls(text: str, defaults: Defaults) -> Pasted:
-    lines = list(_lines_of(text))
+    lines = list(_lines_of_list(text) or _lines_of(text))
     found = _collected(Form.URLS, ((line, {"url": word}, word) for line, word in lines), defaults)
     if len(lines) == 1 and len(found.entries) == 1 and is_sitemap_url(found.entries[0].site.url):
         return replace(found, form=Form.SITEMAP_URL, sitemap=found.entries[0].site.url)
@@ -246,6 +258,23 @@ def _lines_of(text: str) -> Iterator[tuple[int, str]]:
             yield from ((number, piece) for piece in pieces)
         else:
             yield number, bare
+
+
+def _lines_of_list(text: str) -> list[tuple[int, str]]:
+    """(line, word) of a list of texts as JSON and most languages write it; none where it is no such list."""
+    if not text.lstrip().startswith("["):
+        return []
+    try:
+        words = json.loads(text)
+    except ValueError:
+        return []
+    if not all(isinstance(word, str) for word in words):
+        return []
+    found, place = [], 0
+    for word in words:
+        place = max(text.find(word, place), place)  # what is written with escapes is told with the line before it
+        found.append((text.count("\n", 0, place) + 1, word.strip()))
+    return found
 
 
 def with_scheme(word: str) -> str:
@@ -271,7 +300,7 @@ def _collected(form: Form, lines: Iterable[Line], defaults: Defaults) -> Pasted:
     found = Pasted(form)
     for number, fields, shown in lines:
         if len(found.entries) == MOST:
-            found.problems.append(Problem("", f"only {MOST:,} sites at once: from here on nothing is taken", number))
+            found.problems.append(Problem("", TOO_MANY, number))
             break
         try:
             found.entries.append(_entry(number, fields, defaults))
@@ -298,9 +327,11 @@ def _advice(word: str) -> str | None:
     """What is better said here than by the definition of a URL, which knows nothing of lines and lists."""
     if match := _ONE_SLASH.match(word):
         return f"two slashes are missing: write {match[1]}//{word[match.end() :][:80]}"
+    if match := _NO_COLON.match(word):
+        return f"a colon is missing: write {match[1]}://{word[match.end() :][:80]}"
     host = re.split(r"[/?#]", word.partition("://")[2] or word, maxsplit=1)[0]
     if re.search(r"\s", word):
-        return None
+        return f"to give more than a URL, {TABLE}" if re.search(r"://\S*[,;|\t]|[,;|\t]\s*\S*://", word) else None
     if odd := _STRANGE.search(host):
         table = ": one URL a line, or a table with a first line such as url,name" if odd[0] in ",;|" else ""
         return f"there is {odd[0]!r} in its host{table}"
@@ -320,7 +351,9 @@ def _read_sitemap(text: str) -> Pasted:
     try:
         found = read_sitemap(text)
     except InvalidInputError as error:
-        return _refused(Form.SITEMAP, "this " + error.problems[0].message.removeprefix("it "))
+        # Of a page that somebody pasted it would be wrong to say that it is a sitemap.
+        form = Form.SITEMAP if re.search(r"<(\w+:)?(urlset|sitemapindex)\b", text) else Form.NOTHING
+        return _refused(form, "this " + error.problems[0].message.removeprefix("it "))
     if found.parts:
         message = (
             f"this names {len(found.parts)} further sitemaps: paste the address of one, such as {found.parts[0][:80]}"

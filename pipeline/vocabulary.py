@@ -127,6 +127,9 @@ class Auth(Struct, frozen=True, array_like=True):
     secret: str
     username: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Auth(secret=…, username={self.username!r})"
+
 
 class Network(Struct, frozen=True, array_like=True):
     """How a region reaches the world: its egress address, proxy and resolvers (`ip` or `ip:port`).
@@ -138,6 +141,10 @@ class Network(Struct, frozen=True, array_like=True):
     proxy: str | None = None
     resolvers: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        proxy = self.proxy and f"{self.proxy.partition('://')[0]}://…@{self.proxy.rpartition('@')[2]}"
+        return f"Network({self.source_address!r}, {proxy if '@' in (self.proxy or '') else self.proxy!r})"
 
 
 class Spec(Struct, frozen=True, array_like=True):
@@ -160,6 +167,10 @@ class Spec(Struct, frozen=True, array_like=True):
     client_certificate: str | None = None
     verify_tls: bool = True
     family: Family = Family.ANY
+
+    def __repr__(self) -> str:
+        """For tracebacks and logs, which are no place for what is secret in it."""
+        return f"Spec({self.method} {self.url!r}, headers={list(self.headers)}, body=…{len(self.body)}, {self.auth!r})"
 
 
 class Check(Struct, frozen=True, array_like=True):
@@ -191,6 +202,9 @@ class Check(Struct, frozen=True, array_like=True):
 Int2 = Annotated[int, Meta(ge=0, le=2**15 - 1)]
 Int4 = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Milliseconds = Annotated[float, Meta(ge=0, le=1e9)]
+# What a site may be told: `pipeline.declared` has the same bounds. A tick from elsewhere may claim anything.
+Interval = Annotated[int, Meta(ge=1, le=86_400)]
+Attempt = Annotated[int, Meta(ge=0, le=5)]
 
 
 class Phases(Struct, frozen=True, array_like=True):
@@ -249,11 +263,11 @@ class Tick(Struct, frozen=True, array_like=True):
     site_id: Int4
     region_id: Int4
     scheduled_at: datetime
-    attempt: Int2
+    attempt: Attempt
     started_at: datetime | None
     outcome: Outcome
     final: bool
-    interval_s: Int4
+    interval_s: Interval
     revision: Int4
     prober: str
     phases: Phases = Phases()
@@ -279,15 +293,41 @@ class Tick(Struct, frozen=True, array_like=True):
         return (self.site_id, self.region_id, self.scheduled_at, self.attempt)
 
 
+NAME_LETTERS, DETAIL_LETTERS = 100, 1_000  # of a tick's texts; a longer one is cut
+
+
 def cleaned(tick: Tick) -> Tick:
-    """The tick with text that every wire and store takes: no NUL, no lone surrogate. A hostile site may send either."""
-    texts = {name: getattr(tick, name) for name in ("prober", "ip", "detail")}
-    broken = {name: text for name, text in texts.items() if text is not None and _storable(text) != text}
-    return structs.replace(tick, **{name: _storable(text) for name, text in broken.items()}) if broken else tick
+    """The tick with text that every wire and store takes: no NUL, no lone surrogate, not without an end.
+
+    A hostile site may send such, and so may whoever holds a region's join command.
+    """
+    if tick.snapshot is not None:
+        from pipeline.snapshots import sound  # it knows these words; most ticks need none of it
+
+        tick = structs.replace(tick, snapshot=sound(tick.snapshot))
+    if (
+        _is_clean(tick.prober, NAME_LETTERS)
+        and _is_clean(tick.ip, NAME_LETTERS)
+        and _is_clean(tick.detail, DETAIL_LETTERS)
+    ):
+        return tick
+    return structs.replace(
+        tick,
+        prober=storable(tick.prober, NAME_LETTERS),
+        ip=None if tick.ip is None else storable(tick.ip, NAME_LETTERS),
+        detail=None if tick.detail is None else storable(tick.detail, DETAIL_LETTERS),
+    )
 
 
-def _storable(text: str) -> str:
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+def _is_clean(text: str | None, letters: int) -> bool:
+    """Quickly, for every tick passes here twice; a sound text that is not ASCII comes out of the slow way as it was."""
+    return text is None or (len(text) <= letters and text.isascii() and "\x00" not in text)
+
+
+def storable(text: str, letters: int) -> str:
+    """The text as every wire and store takes it, and at most so many letters of it."""
+    sound = text[: letters + 1].replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    return sound if len(sound) <= letters else sound[: letters - 1] + "\u2026"
 
 
 class Probe(Struct, frozen=True):
@@ -371,6 +411,9 @@ class Site(Struct, frozen=True):
     client_certificate: str | None = None
     verify_tls: bool = True
     family: str = "any"
+
+    def __repr__(self) -> str:
+        return f"Site({self.id}, {self.key!r}, {self.url!r})"
 
 
 class Transition(Struct, frozen=True):

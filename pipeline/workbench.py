@@ -255,9 +255,12 @@ class Workbench:
         end: Moment | None,
     ) -> Wanted:
         now = self._clock()
+        since, until = moment(start, now, "start"), now if end is None else moment(end, now, "end")
+        if end is not None and until < since:
+            raise InvalidInputError([Problem("end", f"this range ends ({end}) before it begins ({start})")])
         return Wanted(
-            since=moment(start, now, "start"),
-            until=now if end is None else moment(end, now, "end"),
+            since=since,
+            until=until,
             site_ids=None if sites is None else _numbers("site", sites, names.sites),
             region_ids=None if regions is None else _numbers("region", regions, names.regions),
         )

@@ -75,6 +75,7 @@ class Fleet:
             **os.environ,
             "BETTERSTACK_DATABASE_URL": dsn,
             "BETTERSTACK_REDIS_URL": redis_url,
+            "BETTERSTACK_PRIVATE_TARGETS": "allow",  # what tests probe is on this machine
             **environment,
         }
         self.running: list[subprocess.Popen[bytes]] = []

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 from msgspec import structs
 
+from pipeline.errors import WorkbenchError
+from pipeline.ring import RingSource, no_keys
 from pipeline.store import beats
 from pipeline.store.beats import Backlog, Sample, WorkerSeen
 from pipeline.vocabulary import Outcome, Region
@@ -19,16 +22,20 @@ from workers import access, streams
 from workers.cluster import NodeAwayError
 from workers.streams import About, Client
 
+log = logging.getLogger("recorder")
+
 FORGOTTEN_AFTER = timedelta(hours=1)
 SAMPLE_S = 10
+OLDEST_START, NEWEST_START = timedelta(days=365), timedelta(minutes=1)  # when a living prober may have begun
 
 
 class Census:
     """Taken by the recorder, who reads every region's streams anyway."""
 
-    def __init__(self, name: str, *, started_at: datetime, secret: bytes | None = None) -> None:
+    def __init__(self, name: str, *, started_at: datetime, ring: RingSource = no_keys) -> None:
         self._name = name
-        self._secret = secret
+        self._ring = ring
+        self._secret: bytes | None = None
         self._started_at = started_at
         self._recorded = 0
         self._outcomes: dict[str, Counter[Outcome]] = {}
@@ -40,30 +47,31 @@ class Census:
             self._recorded += 1
             self._outcomes.setdefault(region, Counter())[outcome] += 1
 
-    def take(self, connection: psycopg.Connection, client: Client, regions: Sequence[Region], now: datetime) -> int:
-        """Write backlogs, probers and ourselves down; returns how many ticks wait."""
+    def take(
+        self, connection: psycopg.Connection, client: Client, regions: Sequence[Region], now: datetime
+    ) -> dict[int, int]:
+        """Write backlogs, probers and ourselves down; returns how many ticks of each region wait."""
+        with suppress(WorkbenchError):  # the pusher says so
+            self._secret = self._ring().first
         known = {region.key for region in regions}
         self._outcomes = {key: counts for key, counts in self._outcomes.items() if key in known}
-        living, backlogs, probers = _figures(client, regions, now)
-        seen = [self._self(now)]
-        for region, leases in zip(living, probers, strict=True):
-            seen += [_prober(region, name, about, now, self._secret) for name, about in leases.items()]
-        with connection.transaction():
-            beats.beat(connection, *seen)
-            beats.note_backlogs(connection, backlogs)
-            beats.note_samples(connection, self._samples(backlogs, probers, now))
-            beats.forget_workers(connection, before=now - FORGOTTEN_AFTER)
-        return sum(backlog.ticks_waiting for backlog in backlogs)
-
-    def _samples(
-        self, backlogs: Sequence[Backlog], probers: Sequence[Mapping[str, About]], now: datetime
-    ) -> list[Sample]:
-        """One a region each ten seconds, at a round time, so that two recorders keep one."""
+        living, backlogs, probers = _figures(client, regions, now, self._secret)
         at = now - timedelta(seconds=now.timestamp() % SAMPLE_S)
-        if at == self._sampled:
-            return []
+        with connection.transaction():
+            beats.beat(connection, self._self(now))
+            beats.forget_workers(connection, before=now - FORGOTTEN_AFTER)
+            for region, backlog, abouts in zip(living, backlogs, probers, strict=True):
+                seen = [_prober(region, name, about, now, self._secret) for name, about in abouts.items()]
+                samples = [sample(at, backlog, list(abouts.values()))] if at != self._sampled else []
+                try:
+                    with connection.transaction():  # what one region's probers say of themselves is their own trouble
+                        beats.note_backlogs(connection, [backlog])
+                        beats.beat(connection, *seen)
+                        beats.note_samples(connection, samples)
+                except (psycopg.DataError, psycopg.IntegrityError, ArithmeticError, ValueError):
+                    log.exception("no census", extra={"action": "census_failed", "region": region.key})
         self._sampled = at
-        return [sample(at, backlog, list(abouts.values())) for backlog, abouts in zip(backlogs, probers, strict=True)]
+        return {backlog.region_id: backlog.ticks_waiting for backlog in backlogs}
 
     def _self(self, now: datetime) -> WorkerSeen:
         return WorkerSeen(
@@ -78,9 +86,13 @@ class Census:
 
 
 def _figures(
-    client: Client, regions: Sequence[Region], now: datetime
+    client: Client, regions: Sequence[Region], now: datetime, secret: bytes | None
 ) -> tuple[list[Region], list[Backlog], list[Mapping[str, About]]]:
-    """The living regions, what waits in each and who serves it; without those whose shard is away just now."""
+    """The living regions, what waits in each and who serves it; without those whose shard is away just now.
+
+    Where we can tell, a prober elsewhere counts only if it has its region's key: of the last generation, so that
+    nobody lives on in what somebody wrote before he was cut off.
+    """
     living: list[Region] = []
     backlogs: list[Backlog] = []
     probers: list[Mapping[str, About]] = []
@@ -88,6 +100,12 @@ def _figures(
         if region.deleted_at is None:
             with suppress(NodeAwayError):  # its rows grow old, which says it
                 backlog, leases = _backlog(client, region, now), streams.leases(client, region.key)
+                if secret is not None and not region.managed:
+                    leases = {
+                        name: about
+                        for name, about in leases.items()
+                        if access.proven(about.proof, secret, region, name) == "right"
+                    }
                 living.append(region)
                 backlogs.append(backlog)
                 probers.append(leases)
@@ -105,6 +123,8 @@ def _backlog(client: Client, region: Region, now: datetime) -> Backlog:
         oldest_pending_s=depth.oldest_pending_s,
         ticks_waiting=streams.length(client, streams.ticks(region.key)),
         checks_added=depth.added,
+        oldest_tick_s=streams.oldest_s(client, streams.ticks(region.key)),
+        dead_letters=streams.length(client, streams.dead(region.key)),
     )
 
 
@@ -137,12 +157,23 @@ def _prober(region: Region, name: str, about: About, now: datetime, secret: byte
     if secret is not None and not region.managed:
         detail["region_key"] = access.proven(about.proof, secret, region, name)
     return WorkerSeen(
-        name=f"prober {name}",
+        name=f"prober {region.id}/{name}",  # whatever a region's probers call themselves, the row is its own
         role="prober",
         host=about.host,
         pid=about.pid,
-        started_at=about.started_at if about.started_at.tzinfo else now,
+        started_at=_believed(about.started_at, now),
         seen_at=now,
         region_id=region.id,
         detail=detail,
     )
+
+
+def _believed(started_at: datetime, now: datetime) -> datetime:
+    """When a prober began, in UTC, or now where that cannot be."""
+    if started_at.tzinfo is None:
+        return now
+    with suppress(OverflowError):
+        started_at = started_at.astimezone(UTC)
+        if now - OLDEST_START <= started_at <= now + NEWEST_START:
+            return started_at
+    return now

@@ -6,6 +6,7 @@ A role is matched before anything is imported: Typer costs as much memory as a w
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
 ENOUGH = {"prober": "redis_url", **dict.fromkeys(("app", "roller", "migrate", "cli"), "database_url")}
 
 
+HAVE_IT = {"up", "doctor", "env", "restore"}  # commands that say more of a data dir
+
+
 def main() -> None:
     from pipeline.errors import WorkbenchError
 
+    take_data_dir(sys.argv)
     gc.set_threshold(50_000, 20, 50)  # importing makes objects that stay: looking for garbage meanwhile costs a tenth
     try:
         match sys.argv[1:]:
@@ -33,6 +38,20 @@ def main() -> None:
                 command_line()()
     except WorkbenchError as error:
         sys.exit(f"betterstack: {error}")
+
+
+def take_data_dir(words: list[str]) -> None:
+    """Take `--data-dir FOLDER` for every command, wherever it stands; those that have it as their own get it told."""
+    end = words.index("--") if "--" in words else len(words)
+    for place, word in enumerate(words[:end]):
+        name, equals, folder = word.partition("=")
+        if name == "--data-dir" and (equals or place + 1 < end):
+            folder = folder if equals else words[place + 1]
+            del words[place : place + (1 if equals else 2)]
+            os.environ["BETTERSTACK_DATA_DIR"] = folder
+            if words[1:2] and words[1] in HAVE_IT:
+                words[2:2] = ["--data-dir", folder]
+            return
 
 
 def run_role(role: str, region: str | None = None) -> None:
@@ -86,15 +105,16 @@ def command_line() -> Typer:
     """Everything that is not a role alone. A new command is a module in `workers/commands` and a name here."""
     import typer
 
-    from workers.commands import apply, check, doctor, env, export, migrate, regions, restore, roles, sites, up
+    from workers.commands import apply, check, doctor, env, export, migrate, regions, restore, roles, secrets, sites, up
 
     app = typer.Typer(
-        help="Uptime monitoring for people who think in data.",
+        help="Uptime monitoring for people who think in data. "
+        "Every command takes --data-dir FOLDER, that of the `up` that it is about; else BETTERSTACK_DATA_DIR says it.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (up, doctor, apply, sites, regions, export, env, migrate, restore, roles):
+    for module in (up, doctor, apply, sites, regions, secrets, export, env, migrate, restore, roles):
         app.add_typer(module.app)
     app.add_typer(regions.app, name="region", hidden=True)  # `region join-command eu` reads better of one
     app.command()(check.check)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,6 +36,12 @@ class Doorkeeper:
         self._looked_at: datetime | None = None
         self._refusal = ""
         self._said_open = False
+        self._cut_off: set[str] = set()
+
+    def trust(self, secret: bytes | None) -> None:
+        """Derive the users' passwords from another secret key from now on."""
+        if secret != self._secret:
+            self._secret, self._wanted = secret, None
 
     def hurry(self) -> None:
         """Look with the next beat: Redis was away, and may have forgotten."""
@@ -59,6 +66,14 @@ class Doorkeeper:
         else:
             self._refusal = ""
         self._looked_at = now
+        self._forget_leases()
+
+    def _forget_leases(self) -> None:
+        """Whoever was cut off does not live on in what he wrote before: a lease may have been set for ever."""
+        for key in sorted(self._cut_off):
+            with suppress(ConnectionError, TimeoutError, ResponseError):  # with a later look
+                streams.forget_leases(self._client, key)
+                self._cut_off.discard(key)
 
     def _rules_of(self, region: Region, secret: bytes) -> tuple[str, ...]:
         password, cluster = access.password(secret, region), isinstance(self._client, Cluster)
@@ -96,11 +111,14 @@ class Doorkeeper:
             if others:
                 change.execute_command("CLIENT KILL", "USER", access.user(key))
             change.execute()
+            if others:
+                self._cut_off.add(key)
             if line is None or others:
                 action = "access_rotated" if others else "access_given"
                 log.info("a region's user is ready", extra={"action": action, "region": key})
         for key in gone:  # which ends their connections, too
             server.execute_command("ACL DELUSER", access.user(key))
+            self._cut_off.add(key)
             log.info("a region's user is deleted", extra={"action": "access_taken", "region": key})
         return bool(wrong or gone)
 

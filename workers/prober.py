@@ -21,24 +21,29 @@ from datetime import UTC, datetime
 from typing import Any
 
 import uvloop
+from msgspec import structs
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from pipeline import guard
 from pipeline.settings import Settings
 from pipeline.vocabulary import Check, Outcome, Probe, Tick, cleaned
-from workers import streams
+from workers import nowhere, streams
 from workers.attempts import confirmation_of, is_late, tick_of, unprobed
 from workers.courier import Claimed, Courier, Done
 from workers.killpoints import reached
 from workers.lifecycle import stay_alive, stop_event
 from workers.pace import Pace
+from workers.places import Places
 from workers.probes import PROBES, ProbeFunction
 from workers.probes.network import DIALER
+from workers.probes.reaching import finds, reaches
 from workers.probes.secure import tls_context
 from workers.sealing import Opener, SealedError
-from workers.stalls import Stalls
+from workers.sparing import Sparing
 from workers.streams import Entry
+from workers.vantage import Vantage, origin
 from workers.wire import UnreadableError, unpack_check
+from workers.witness import Witness
 
 log = logging.getLogger("prober")
 
@@ -71,15 +76,19 @@ class Prober:
         self._probes = probes
         self._opener = opener
         self._in_flight = in_flight
-        self._slots = asyncio.Semaphore(in_flight)
+        self._places = Places(in_flight)
         self._pace = Pace(in_flight)
+        self.homeless = False  # whether the region had no stream when it was last asked for checks
         self._held: dict[bytes, asyncio.Task[None]] = {}
         self._unstarted: dict[bytes, Check] = {}
         self._room = asyncio.Event()
         self._finished: deque[Done] = deque()
         self._news = asyncio.Event()
-        self._stalls = Stalls()
+        self._witness = Witness()
+        self._sparing = Sparing()
+        self._vantage = Vantage(reaches, finds)
         self._refused = False
+        self._cut_off = False
         self._sleeping = 0
         self._queued = 0
         self._probing = 0
@@ -88,7 +97,7 @@ class Prober:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then finish what is under way and leave."""
         background = [
-            asyncio.create_task(each) for each in (self._stalls.watch(), self._deliver_forever(), self._beat_forever())
+            asyncio.create_task(each) for each in (self._witness.watch(), self._deliver_forever(), self._beat_forever())
         ]
         reading = asyncio.create_task(self._take_forever())
         stopping = asyncio.create_task(stop.wait())
@@ -131,7 +140,7 @@ class Prober:
             try:
                 entries = await self._courier.take(min(room, allowance))
                 self._pace.took(len(entries))
-                pause = 0.0
+                pause, self.homeless = 0.0, False
             except RedisError as error:
                 pause = await self._recover(error, pause)
                 continue
@@ -150,6 +159,7 @@ class Prober:
         elif lost and pause == 0.4:
             log.info("the region has no stream yet", extra={"action": "group_lost"})
         self._refused = refused
+        self.homeless = lost
         pause = min(1.0, pause * 2 or 0.1)
         await asyncio.sleep(pause)
         return pause
@@ -191,7 +201,8 @@ class Prober:
             detail = f"our prober failed: {type(error).__name__}"
             tick = unprobed(check, Outcome.POISON, detail=detail, prober=self._courier.consumer)
         confirmation = confirmation_of(check, tick, now=self._clock())
-        self._finished.append(Done(entry_id, cleaned(tick), confirmation))
+        sent = self._sparing.spared(tick, time.monotonic())
+        self._finished.append(Done(entry_id, cleaned(sent), confirmation))
         self._news.set()
 
     async def _attempt(self, entry_id: bytes, check: Check) -> Tick:
@@ -207,13 +218,13 @@ class Prober:
             await asyncio.sleep(wait_s)
         self._queued += 1
         try:
-            await self._slots.acquire()
+            await self._places.take()
         finally:
             self._queued -= 1
         try:
             return await self._start(entry_id, check)
         finally:
-            self._slots.release()
+            self._places.give()
 
     async def _start(self, entry_id: bytes, check: Check) -> Tick:
         """Probe now, unless it is too late for that."""
@@ -228,10 +239,9 @@ class Prober:
             return unprobed(check, Outcome.LATE, detail=detail, prober=self._courier.consumer)
         self._pace.started(began, slow_ms)
         self._probing += 1
-        mark = self._stalls.mark()
         reached("prober: before probe")
         try:
-            probe = await self._probe(check)
+            probe = await self._questioned(check, await self._probe(check))
         finally:
             self._probing -= 1
             self._pace.ended(time.monotonic() - began)
@@ -239,7 +249,7 @@ class Prober:
             check,
             probe,
             started_at=started_at,
-            stall_ms=self._stalls.longest_ms(mark),
+            doubt=self._witness.doubt(began, time.monotonic(), probe.looped),
             prober=self._courier.consumer,
         )
 
@@ -247,13 +257,28 @@ class Prober:
         """Whatever goes wrong in our own code says nothing about the site."""
         scheme = check.spec.url.partition(":")[0].lower()
         try:
-            return await self._probes[scheme](self._opener.spec(check), check.network)
+            return await self._probes[scheme](*self._opener.open(check))
         except SealedError as error:
             log.error("sealed", extra={"action": "check_sealed", "site_id": check.site_id, "reason": str(error)})  # noqa: TRY400
             return Probe(Outcome.BLOCKED, detail=str(error))
         except Exception as error:
             log.exception("probe failed", extra={"action": "probe_failed", "site_id": check.site_id})
             return Probe(Outcome.POISON, detail=f"our probe failed: {type(error).__name__}")
+
+    async def _questioned(self, check: Check, probe: Probe) -> Probe:
+        """A failure that our own network may have caused is believed only while others can be reached."""
+        host, port = origin(check.spec.url)
+        reason = await self._vantage.lost(host, probe, check.network)
+        if reason is None:
+            if self._cut_off and probe.outcome is Outcome.OK:
+                self._cut_off = False
+                log.info("there is a way out again", extra={"action": "network_back"})
+            self._vantage.saw(host, port, probe)
+            return probe
+        if not self._cut_off:
+            self._cut_off = True
+            log.error("no way out", extra={"action": "network_lost", "reason": reason})
+        return structs.replace(probe, outcome=Outcome.PROBE_NETWORK, detail=reason, snapshot=None)
 
     async def _deliver_forever(self) -> None:
         """Hand finished entries over; a batch that Redis did not confirm is kept and tried again."""
@@ -299,6 +324,7 @@ class Prober:
         while True:
             try:
                 stay_alive()
+                self._places.adapt(self._witness.stalls.recent_ms(BEAT_S))
                 await self._courier.renew(self.about())
                 await self._take_over(await self._courier.claim(self._held.keys()))
             except RedisError as error:
@@ -328,7 +354,7 @@ class Prober:
             "lateness_p50_ms": late.p50_ms,
             "lateness_p95_ms": late.p95_ms,
             "lateness_p99_ms": late.p99_ms,
-            "stall_ms": round(self._stalls.recent_ms(), 2),
+            "stall_ms": round(self._witness.stalls.recent_ms(), 2),
             "rss_mb": rss_mb(),
             "proof": self._opener.proof(self._courier.consumer),
         }
@@ -359,17 +385,18 @@ async def _main(settings: Settings, region: str) -> None:
     courier = Courier(settings.redis, region, consumer)
     prober = Prober(courier, in_flight=settings.prober_in_flight, clock=lambda: datetime.now(UTC), opener=opener)
     log.info("probing", extra={"action": "prober_started", "region": region, "consumer": consumer})
+    telling = asyncio.create_task(nowhere.tell(settings, region, lambda: prober.homeless))
     try:
         await prober.run(stop_event())
     finally:
+        telling.cancel()
         await courier.close()
         await DIALER.aclose()
 
 
 def run(settings: Settings, region: str) -> None:
     """Probe for a region until a signal."""
-    if settings.private_targets is not None:
-        DIALER.obey(guard.allowed(settings.targets))
+    DIALER.obey(guard.allowed(settings.targets))
     tls_context()  # 40 ms that no check should wait for
     gc.freeze()  # what start-up made stays; collections then look at the living only
     uvloop.run(_main(settings, region))

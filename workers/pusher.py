@@ -20,12 +20,15 @@ import psycopg
 from msgspec import Struct, field
 from redis.exceptions import ConnectionError, RedisError, ResponseError  # noqa: A004 - redis's own
 
+from pipeline import secret_key
+from pipeline.errors import WorkbenchError
+from pipeline.ring import Ring, RingSource, no_keys
 from pipeline.schedule import LOOKAHEAD, Plan, Slot, slots
 from pipeline.settings import Settings
 from pipeline.store import schedule as store
 from pipeline.store.session import session
 from pipeline.vocabulary import Check, Kind, Outcome, Region, Source, Spec
-from workers import secret_key, streams
+from workers import streams
 from workers.arrears import Arrears, Span
 from workers.attempts import grace, unprobed
 from workers.beating import beat_until
@@ -73,7 +76,7 @@ def step(
     overdue: str = NO_PUSHER,
 ) -> Push:
     """Slots as stream entries. What is overdue, or meant for a region that is full, is accounted for as unknown."""
-    push, sealer = Push(), sealer or Sealer(None)
+    push, sealer = Push(), sealer or Sealer(Ring())
     for slot in slots:
         region = regions.get(slot.revision.region_id)
         if region is None:
@@ -117,10 +120,13 @@ def _check(slot: Slot, epoch: int, kind: Kind) -> Check:
 class Pusher:
     """The loop's memory between beats."""
 
-    def __init__(self, dsn: str, client: Client, *, clock: Callable[[], datetime], secret: bytes | None = None) -> None:
+    def __init__(
+        self, dsn: str, client: Client, *, clock: Callable[[], datetime], ring: RingSource = no_keys
+    ) -> None:
         self._dsn = dsn
-        self._doorkeeper = Doorkeeper(client, secret)
-        self._sealer = Sealer(secret)
+        self._keyring = ring
+        self._sealer = Sealer(ring(), ring)
+        self._doorkeeper = Doorkeeper(client, self._sealer.ring.first)
         self._client = client
         self._clock = clock
         self._name = f"pusher-{socket.gethostname()}-{os.getpid()}"
@@ -212,6 +218,8 @@ class Pusher:
             if ours and stored is not None and stored > now + LOOKAHEAD + CLOCK_SLACK:
                 log.warning("the clock was set back", extra={"action": "clock_set_back", "pushed_until": str(stored)})
                 stored, self._stale = now, True
+            if ours:
+                self._take_keys()
             if ours and self._stale:
                 # Begin again where the books say. Repeating is harmless.
                 self._forget()
@@ -220,6 +228,19 @@ class Pusher:
                 self._send_due(self._connection, now)
         if not ours:
             self._step_down()
+
+    def _take_keys(self) -> None:
+        """Where the secret keys are others, what we remember is sealed with those of before: it is read anew."""
+        try:
+            ring = self._keyring()
+        except WorkbenchError as error:
+            log.error("no keys", extra={"action": "keys_unfit", "reason": str(error)})  # noqa: TRY400
+            return
+        if ring == self._sealer.ring:
+            return
+        log.info("the secret keys changed", extra={"action": "keys_changed", "keys": ring.ids})
+        self._sealer, self._stale = Sealer(ring, self._keyring), True
+        self._doorkeeper.trust(ring.first)
 
     def _send_due(self, connection: psycopg.Connection, now: datetime) -> None:
         self._learn(connection, now)
@@ -402,8 +423,9 @@ class Pusher:
 def run(settings: Settings, stop: Stop) -> None:
     """Beat until told to stop."""
     client = streams.connect(settings.redis)
-    secret = secret_key.ensure_where_ours(settings)
-    pusher = Pusher(settings.database, client, clock=lambda: datetime.now(UTC), secret=secret)
+    secret_key.ensure_where_ours(settings)
+    ring = secret_key.Keyring(settings)
+    pusher = Pusher(settings.database, client, clock=lambda: datetime.now(UTC), ring=ring)
     beat_until(stop, {pusher.beat: BEAT_S})
     pusher.close()
     client.close()

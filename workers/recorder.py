@@ -18,32 +18,41 @@ from typing import NamedTuple
 import psycopg
 from redis.exceptions import RedisError, ResponseError
 
+from pipeline import secret_key
 from pipeline.judge.fold import judge, silence
+from pipeline.ring import RingSource, no_keys
 from pipeline.settings import Settings
+from pipeline.store.kept_snapshots import keep_snapshots
 from pipeline.store.schedule import regions_known
 from pipeline.store.session import session
 from pipeline.store.standings import lock_watched, sites_gone_silent, write_judged
 from pipeline.store.ticks import ensure_partitions, store_ticks
-from pipeline.vocabulary import Region, Tick, cleaned
-from workers import secret_key, streams
+from pipeline.vocabulary import Region, Tick
+from workers import streams
+from workers.admission import Admission, opened, refuse_foreign, refuse_unlikely, size_of
 from workers.census import Census
 from workers.cluster import NodeAwayError
 from workers.killpoints import reached
 from workers.lifecycle import Stop, stay_alive
 from workers.streams import RECORDERS, Client, Entry
-from workers.wire import UnreadableError, unpack_tick
+from workers.wire import UnreadableError
 
 log = logging.getLogger("recorder")
 
 READ = 2_000  # entries of one region in a batch: a commit of some 30 ms
+READ_FIRST = 100  # … and where there is no telling how many and how large they are; twice as many as came before
+READ_BYTES = 8 * 2**20  # of one region in a batch, by the size of those that came before
 PACE_S = 0.1  # a batch no oftener than this: fewer, larger transactions, and ticks are on the page in time
 SWEEP_S = 1.0  # regions, silence, census
 CLAIM_IDLE_MS = 30_000  # a batch that a dead recorder held for this long is ours
 SEATS = 8  # recorders side by side; a seat is a consumer name, so that who comes back finds its own entries
 SEAT_LOCK = 0x73656174  # "seat"
 DELETED_GRACE = timedelta(seconds=10)  # probes that were under way when their region was removed
-# A tick outside these bounds comes from a broken clock; no partition is made for it.
-OLDEST, NEWEST = timedelta(days=400), timedelta(days=1)
+# What is wrong with the ticks themselves, not with a server: Postgres' word, or that of the code that passes them on.
+REFUSALS = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded, ArithmeticError, ValueError)
+# Of all else that Postgres says, by the class of its code, what passes by itself: the connection, transactions and
+# locks in each other's way, what it lacks, who stops it, its disks.
+PASSING = {"08", "25", "40", "53", "55", "57", "58"}
 
 
 class Received(NamedTuple):
@@ -58,31 +67,36 @@ def record(connection: psycopg.Connection, ticks: Sequence[Tick], *, now: dateti
     """Store a batch and judge it, in the caller's transaction; returns the ticks that were new."""
     ensure_partitions(connection, {tick.scheduled_at.date() for tick in ticks})
     stored = store_ticks(connection, ticks)
+    keep_snapshots(connection, stored)
     watched = lock_watched(connection, {tick.site_id for tick in stored})
     write_judged(connection, watched, judge(watched, stored, now=now))
     return stored
 
 
-def sweep_silence(connection: psycopg.Connection, *, now: datetime) -> None:
-    """Verdicts of sites that went silent, in a transaction of their own."""
+def sweep_silence(connection: psycopg.Connection, *, now: datetime, behind: Collection[int] = ()) -> None:
+    """Verdicts of sites that went silent, in a transaction of their own; not of those that a region behind sees."""
     with connection.transaction():
-        watched = lock_watched(connection, sites_gone_silent(connection, now))
+        watched = lock_watched(connection, sites_gone_silent(connection, now, behind))
         write_judged(connection, watched, silence(watched, now=now))
 
 
 class Recorder:
     """The loop's memory: a connection, a seat, the regions to read."""
 
-    def __init__(self, dsn: str, client: Client, *, clock: Callable[[], datetime], secret: bytes | None = None) -> None:
+    def __init__(self, dsn: str, client: Client, *, clock: Callable[[], datetime], ring: RingSource = no_keys) -> None:
         self._dsn = dsn
         self._client = client
         self._clock = clock
-        self._census = Census(f"recorder-{socket.gethostname()}-{os.getpid()}", started_at=clock(), secret=secret)
+        self._census = Census(f"recorder-{socket.gethostname()}-{os.getpid()}", started_at=clock(), ring=ring)
         self._connection: psycopg.Connection | None = None
         self._seat = ""
         self._regions: list[Region] = []
         self._swept = 0.0
         self._recover = True
+        self._admission = Admission()
+        self._room: dict[str, int] = {}
+        self._refused_before = False
+        self.eager = False  # whether more was waiting than the last beat read
 
     def close(self) -> None:
         if self._connection is not None:
@@ -94,13 +108,13 @@ class Recorder:
         connection = self._connected()
         if time.monotonic() - self._swept >= SWEEP_S:
             self._look_around(connection)
-        batch = self._read()
+        batch = self._read(connection)
         if batch:
             try:
                 self._record(connection, batch)
-            except psycopg.DataError:
-                for each in batch:
-                    self._record_alone(connection, each)
+            except (psycopg.Error, ArithmeticError, ValueError) as error:
+                self._record_each(connection, batch, error)
+        self._refused_before = False
         return len(batch)
 
     def _record(self, connection: psycopg.Connection, batch: Sequence[Received]) -> None:
@@ -116,12 +130,26 @@ class Recorder:
             with suppress(NodeAwayError):  # still pending: they come again
                 streams.done(self._client, streams.ticks(region), RECORDERS, ids)
 
-    def _record_alone(self, connection: psycopg.Connection, received: Received) -> None:
-        """One by one, so that what Postgres refuses takes nobody with it."""
-        try:
-            self._record(connection, [received])
-        except psycopg.DataError as error:
-            self._bury(received.region, received.entry, str(error).strip())
+    def _record_each(self, connection: psycopg.Connection, batch: Sequence[Received], error: Exception) -> None:
+        """One by one, so that a tick that is refused takes nobody with it. Errors: what is no tick's fault."""
+        if not isinstance(error, REFUSALS):
+            if _passes(error) or not self._refused_before:
+                self._refused_before = True
+                raise error
+            log.error("a batch is refused", extra={"action": "batch_refused", "error": str(error).strip()})
+        left: Exception | None = None
+        for each in batch:
+            try:
+                self._record(connection, [each])
+            except REFUSALS as refusal:
+                self._bury(each.region, [(each.entry, str(refusal).strip())])
+            except psycopg.Error as other:
+                if _passes(other):
+                    raise
+                left = other
+        if left is not None:  # still pending; what is new is read before they are tried again
+            self._recover = False
+            raise left
 
     def fail(self, error: Exception) -> None:
         """After an error: a fresh connection, and a second look at what we were given before."""
@@ -134,6 +162,7 @@ class Recorder:
             self._connection = session(self._dsn, "recorder", lock_timeout_ms=30_000)
             self._seat = _take_seat(self._connection)
             self._swept = 0.0
+            self._admission.forget()
         return self._connection
 
     def _look_around(self, connection: psycopg.Connection) -> None:
@@ -149,67 +178,97 @@ class Recorder:
                 if over and region.key not in living and self._drained(region):
                     streams.drop(self._client, streams.ticks(region.key))
         try:
-            ticks_waiting = self._census.take(connection, self._client, self._regions, now)
-        except (ResponseError, psycopg.DataError):  # what somebody wrote about himself must not stop the recording
+            waiting = self._census.take(connection, self._client, self._regions, now)
+        except (ResponseError, *REFUSALS):  # what somebody wrote about himself must not stop the recording
             log.exception("no census", extra={"action": "census_failed"})
             return
-        if ticks_waiting < READ:  # else the silence may be our own
-            sweep_silence(connection, now=now)
+        # Where much waits, the silence may be our own. The other regions' is not: one of them must not hide it.
+        sweep_silence(connection, now=now, behind=[region for region, ticks in waiting.items() if ticks >= READ])
 
     def _drained(self, region: Region) -> bool:
         return streams.length(self._client, streams.ticks(region.key)) == 0
 
-    def _read(self) -> list[Received]:
-        batch: list[Received] = []
+    def _read(self, connection: psycopg.Connection) -> list[Received]:
+        """What every region's stream has for us, without what may not count: that is buried."""
+        found: list[Received] = []
+        now = self._clock()
+        self.eager = False
         for region in self._regions:
             own = {known.id for known in self._regions if known.key == region.key}
-            for entry in self._entries(region.key):
-                tick = self._unpack(region.key, own, entry)
-                if tick is not None:
-                    batch.append(Received(region.key, entry, tick))
+            wrong: list[tuple[Entry, str]] = []
+            entries, read = self._entries(region.key), 0
+            for entry in entries:
+                read += (size := size_of(entry))
+                try:
+                    tick = opened(entry, size)
+                    refuse_unlikely(tick, now)
+                    refuse_foreign(region.key, own, tick)
+                except UnreadableError as error:
+                    wrong.append((entry, str(error)))
+                else:
+                    found.append(Received(region.key, entry, tick))
+            self._room[region.key] = _room(len(entries), read)
+            self._bury(region.key, wrong)
+        batch = self._admitted(connection, found)
         self._recover = self._recover and bool(batch)  # there may be more than one batch of them
         return batch
 
+    def _admitted(self, connection: psycopg.Connection, found: Sequence[Received]) -> list[Received]:
+        """Those that the schedule called for."""
+        self._admission.learn(connection, {each.tick.revision for each in found})
+        batch: list[Received] = []
+        wrong: dict[str, list[tuple[Entry, str]]] = {}
+        for region, entry, tick in found:
+            try:
+                batch.append(Received(region, entry, self._admission.admit(tick)))
+            except UnreadableError as error:
+                wrong.setdefault(region, []).append((entry, str(error)))
+        self._admission.say()
+        for region, entries in wrong.items():
+            self._bury(region, entries)
+        return batch
+
     def _entries(self, region: str) -> list[Entry]:
-        key = streams.ticks(region)
+        """What there is to do for a region: a bounded number of entries, fewer where the last ones were large."""
+        key, count = streams.ticks(region), self._room.get(region, READ_FIRST)
+        found: list[Entry] = []
         try:
             if self._recover:
-                lost = streams.own_pending(self._client, key, RECORDERS, self._seat, READ)
-                lost += streams.claim(self._client, key, RECORDERS, self._seat, idle_ms=CLAIM_IDLE_MS, count=READ)
-                if lost:
-                    return list({entry.id: entry for entry in lost}.values())
-            return streams.read(self._client, key, RECORDERS, self._seat, READ)
+                lost = streams.own_pending(self._client, key, RECORDERS, self._seat, count)
+                lost += streams.claim(self._client, key, RECORDERS, self._seat, idle_ms=CLAIM_IDLE_MS, count=count)
+                found = list({entry.id: entry for entry in lost}.values())
+            found = found or streams.read(self._client, key, RECORDERS, self._seat, count)
         except NodeAwayError:
             return []  # the other shards' ticks need not wait for it
         except ResponseError as error:
             if streams.is_lost(error):
                 return []  # removed, or on its way back with the pusher's next beat
             raise
+        self.eager = self.eager or len(found) >= count
+        return found
 
-    def _unpack(self, region: str, own: Collection[int], entry: Entry) -> Tick | None:
-        try:
-            tick = unpack_tick(entry.fields)
-            _refuse_unlikely(tick, self._clock())
-            _refuse_foreign(region, own, tick)
-        except UnreadableError as error:
-            self._bury(region, entry, str(error))
-            return None
-        return cleaned(tick)
-
-    def _bury(self, region: str, entry: Entry, reason: str) -> None:
-        log.error("entry buried", extra={"action": "entry_buried", "entry": entry.id.decode(), "reason": reason})
-        streams.bury(self._client, region, streams.ticks(region), RECORDERS, entry, reason)
+    def _bury(self, region: str, wrong: Sequence[tuple[Entry, str]]) -> None:
+        """Together, and told in one line: who sends one such entry may send a million."""
+        if not wrong:
+            return
+        entry, reason = wrong[0]
+        told = {"region": region, "entries": len(wrong), "entry": entry.id.decode(), "reason": reason}
+        log.error("entries buried", extra={"action": "entry_buried", **told})
+        with suppress(NodeAwayError):  # still pending: they come again
+            streams.bury(self._client, region, streams.ticks(region), RECORDERS, wrong)
 
 
-def _refuse_unlikely(tick: Tick, now: datetime) -> None:
-    if not now - OLDEST < tick.scheduled_at < now + NEWEST:
-        raise UnreadableError(f"a tick for {tick.scheduled_at:%Y-%m-%d %H:%M} comes from a broken clock")
+def _room(entries: int, size: int) -> int:
+    """How many entries of a region to read next, after so many with so many bytes: enough, and bounded in both."""
+    most = READ if not entries else max(1, READ_BYTES * entries // max(size, 1))
+    return min(READ, max(READ_FIRST, 2 * entries), most)
 
 
-def _refuse_foreign(region: str, own: Collection[int], tick: Tick) -> None:
-    """Whoever may write to one region's stream may not speak for another region."""
-    if tick.region_id not in own:
-        raise UnreadableError(f"a tick of region {tick.region_id} came in the stream of {region!r}")
+def _passes(error: Exception) -> bool:
+    """Whether an error is of a server's state, so that the same batch may well be recorded in a moment."""
+    if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+        return error.sqlstate[:2] in PASSING
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
 
 
 def _take_seat(connection: psycopg.Connection) -> str:
@@ -224,14 +283,15 @@ def _take_seat(connection: psycopg.Connection) -> str:
 def run(settings: Settings, stop: Stop) -> None:
     """Record until told to stop."""
     client = streams.connect(settings.redis)
-    secret = secret_key.ensure_where_ours(settings)
-    recorder = Recorder(settings.database, client, clock=lambda: datetime.now(UTC), secret=secret)
+    secret_key.ensure_where_ours(settings)
+    ring = secret_key.Keyring(settings)
+    recorder = Recorder(settings.database, client, clock=lambda: datetime.now(UTC), ring=ring)
     pause = 0.0
     while not stop:
         began = time.monotonic()
         stay_alive()
         try:
-            done = recorder.beat()
+            recorder.beat()
         except (psycopg.Error, RedisError) as error:
             if not pause:
                 log.warning("cannot record", extra={"action": "server_away", "error": str(error).strip()})
@@ -242,7 +302,7 @@ def run(settings: Settings, stop: Stop) -> None:
         if pause:
             log.info("recording again", extra={"action": "server_back"})
         pause = 0.0
-        if done < READ:  # else there is more waiting
+        if not recorder.eager:
             stop.wait(began + PACE_S - time.monotonic())
     recorder.close()
     client.close()

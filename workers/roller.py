@@ -18,6 +18,7 @@ import psycopg
 
 from pipeline.settings import Settings
 from pipeline.store import beats
+from pipeline.store.kept_snapshots import forget_snapshots
 from pipeline.store.rollups import roll
 from pipeline.store.session import session
 from pipeline.store.ticks import ensure_partitions
@@ -36,6 +37,7 @@ PARTITIONS_FROM, PARTITIONS_TO = -1, 3  # days from today: late ticks have a pla
 SEEN_S = 5.0
 TIDY_S = 3600.0
 SAMPLES_KEPT = timedelta(days=8)  # a week to look back on, and a day more
+SNAPSHOTS_KEPT = timedelta(days=30)  # what somebody else's server said is looked at for a month's report, not longer
 
 
 def horizon(now: datetime, open_rolled_at: datetime | None, took: timedelta = OPEN_EVERY) -> datetime:
@@ -109,6 +111,7 @@ class Roller:
     def _tidy(self) -> None:
         with self._connected() as connection:
             beats.forget_samples(connection, before=self._clock() - SAMPLES_KEPT)
+            forget_snapshots(connection, before=self._clock() - SNAPSHOTS_KEPT)
 
     def _be_seen(self) -> None:
         worker = beats.WorkerSeen(

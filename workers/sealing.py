@@ -1,70 +1,97 @@
-"""Headers of a check for a region elsewhere travel sealed: Redis holds them, only the region's probers read them.
+"""A check's secrets travel sealed: Redis holds them, only its region's probers read them.
 
-AES-256-GCM with the region's key; the site, the region and the header's name are bound to it, so that a sealed value
-put elsewhere does not open. `cryptography` is loaded with the first sealed header: most probers never meet one.
+AES-256-GCM with the region's key. Bound to each is the site, the region, where it would be sent and its own name, so
+that whoever can write to Redis cannot have a secret sent elsewhere. `cryptography` is loaded with the first secret:
+most probers never meet one.
 """
 
 from __future__ import annotations
 
 import os
-from base64 import b64decode, b64encode, urlsafe_b64decode
-from collections.abc import Mapping
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
+from pipeline import secret_key, secrets
 from pipeline.errors import WorkbenchError
+from pipeline.ring import LockedError, Ring, RingSource, is_stored, unpacked
 from pipeline.settings import Settings
-from pipeline.vocabulary import Check, Region, Spec
-from workers import access, secret_key
+from pipeline.vocabulary import Check, Network, Region, Spec
+from workers import access
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NONCE_BYTES = 12
-SEALED_LIMIT = 20_000  # series whose sealed headers are kept, some 10 MB
+SEALED_LIMIT = 20_000  # series whose sealed secrets are kept, some 20 MB
 VARIABLE = "BETTERSTACK_REGION_KEY"
 
 
 class SealedError(Exception):
-    """Headers that cannot be opened, or not be sealed; the message is a tick's detail and says what to set."""
+    """Secrets that cannot be opened, or not be sealed; the message is a tick's detail and says what to set."""
+
+
+class _Known(NamedTuple):
+    """What one series' revision looks like on the way."""
+
+    revision: int
+    access: int
+    spec: Spec
+    network: Network
 
 
 class Sealer:
-    """The pusher's side. A spec is sealed once a revision, not once a check: chance never repeats a nonce so."""
+    """The pusher's side: opens what is stored, and seals it for a region once a revision, not once a check."""
 
-    def __init__(self, secret: bytes | None) -> None:
-        self._secret = secret
-        self._sealed: dict[tuple[int, int], tuple[int, int, dict[str, str]]] = {}
+    def __init__(self, ring: Ring, newest: RingSource | None = None) -> None:
+        self.ring = ring
+        self._newest = newest or (lambda: ring)
+        self._sealed: dict[tuple[int, int], _Known] = {}
 
     def seal(self, check: Check, region: Region) -> Check:
         """The check as it may travel. Errors: SealedError where there is nothing to seal with."""
-        if region.managed or not check.spec.headers:
+        if not secrets.has_secrets(check.spec, check.network):
             return check
-        if self._secret is None:
-            raise SealedError(f"headers for a region elsewhere are sealed and no secret key is there: {secret_key.HOW}")
         series = check.site_id, check.region_id
         known = self._sealed.get(series)
-        if known is None or known[:2] != (check.revision, region.access):
-            key = access.region_key(self._secret, region)
+        if known is None or (known.revision, known.access) != (check.revision, region.access):
             if len(self._sealed) >= SEALED_LIMIT:
                 self._sealed.clear()
-            known = check.revision, region.access, sealed(check.spec.headers, key, *series)
-            self._sealed[series] = known
-        return structs.replace(check, spec=structs.replace(check.spec, headers=known[2]), sealed=region.access)
+            known = self._sealed[series] = self._seal(check, region)
+        return structs.replace(check, spec=known.spec, network=known.network, sealed=region.access)
+
+    def _seal(self, check: Check, region: Region) -> _Known:
+        if self.ring.first is None:
+            raise SealedError(f"this site's secrets travel sealed and no secret key is there: {secrets.HOW}")
+        try:
+            plain = self._plain(check)
+        except LockedError as error:
+            raise SealedError(f"{error}. Add that key to {secret_key.VARIABLE}, or write the secret anew.") from None
+        values = sealed(plain, access.region_key(self.ring.first, region), check)
+        spec, network = secrets.with_secrets(check.spec, values), secrets.with_proxy_secret(check.network, values)
+        return _Known(check.revision, region.access, spec, network)
+
+    def _plain(self, check: Check) -> dict[str, str]:
+        stored = secrets.secrets_of(check.spec, check.network)
+        try:
+            return secrets.opened(stored, self.ring)
+        except LockedError:
+            return secrets.opened(stored, self._newest())  # an edit may know of a new key before the beat does
 
 
 class Opener:
-    """The prober's side: with the region's key, or beside the workbench with the secret key itself.
+    """The prober's side: with the region's key, or beside the workbench with the secret keys themselves.
 
     Errors: WorkbenchError where the environment's key is none.
     """
 
     def __init__(self, region: str, settings: Settings) -> None:
         self._region = region
-        self._settings = settings
+        self._keyring = secret_key.Keyring(settings)
         self._key = settings.region_key.get_secret_value().strip() if settings.region_key else None
+        self._opened: dict[tuple[int, int], tuple[Spec, Network, int, Spec, Network]] = {}
         if self._key is not None and not _is_key(self._key):
             raise WorkbenchError(f"{VARIABLE} is not a key: copy all of what `{_join(region)}` prints")
 
@@ -72,60 +99,84 @@ class Opener:
         """For the lease; None where the environment gave no key."""
         return access.proof(self._key, consumer) if self._key is not None else None
 
-    def spec(self, check: Check) -> Spec:
-        """The spec with its headers as they are meant. Errors: SealedError."""
+    def open(self, check: Check) -> tuple[Spec, Network]:
+        """Spec and network with their secrets as they are meant. Errors: SealedError."""
         if not check.sealed:
-            return check.spec
-        key = self._key or self._derived(check)
-        if key is None:
-            raise SealedError(f"this check's headers are sealed: set {VARIABLE} to what `{_join(self._region)}` prints")
-        try:
-            headers = opened(check.spec.headers, key, check.site_id, check.region_id)
-        except ValueError:
-            raise SealedError(
-                f"{VARIABLE} does not open this check's headers, which are of generation {check.sealed}: "
-                f"set it to what `{_join(self._region)}` prints"
-            ) from None
-        return structs.replace(check.spec, headers=headers)
+            # What was stored sealed and was pushed so, by whoever knew no better, is no header to send.
+            if secrets.has_secrets(check.spec, check.network) and any(
+                map(is_stored, secrets.secrets_of(check.spec, check.network).values())
+            ):
+                raise SealedError("this check came with its secrets as they are stored: upgrade the pusher")
+            return check.spec, check.network
+        series = check.site_id, check.region_id
+        known = self._opened.get(series)
+        # All of it is compared, not its revision: nobody has our copy of a secret sent elsewhere.
+        if known is None or known[:3] != (check.spec, check.network, check.sealed):
+            if len(self._opened) >= SEALED_LIMIT:
+                self._opened.clear()
+            known = self._opened[series] = (check.spec, check.network, check.sealed, *self._open(check))
+        return known[3:]
 
-    def _derived(self, check: Check) -> str | None:
+    def _open(self, check: Check) -> tuple[Spec, Network]:
+        keys = [self._key] if self._key is not None else self._derived(check)
+        if not keys:
+            raise SealedError(
+                f"this check's secrets are sealed: set {VARIABLE} to what `{_join(self._region)}` prints, or, beside "
+                f"the workbench, {secret_key.VARIABLE} to what it has"
+            )
+        found = secrets.secrets_of(check.spec, check.network)
+        for key in keys:
+            try:
+                values = opened(found, key, check)
+            except ValueError:
+                continue
+            return secrets.with_secrets(check.spec, values), secrets.with_proxy_secret(check.network, values)
+        named = VARIABLE if self._key is not None else secret_key.VARIABLE
+        raise SealedError(
+            f"{named} does not open this check's secrets, which are of generation {check.sealed}: set "
+            f"{VARIABLE} to what `{_join(self._region)}` prints"
+        )
+
+    def _derived(self, check: Check) -> list[str]:
+        """The region's key, of each of the secret keys: the pusher may not have heard yet that there is a newer one."""
         try:
-            secret = secret_key.find(self._settings)
+            ring = self._keyring()
         except WorkbenchError as error:
             raise SealedError(str(error)) from None
-        if secret is None:
-            return None
-        return access.region_key(secret, Region(check.region_id, self._region, "", access=check.sealed))
+        region = Region(check.region_id, self._region, "", access=check.sealed)
+        return [access.region_key(key, region) for key in ring.keys]
 
 
-def sealed(headers: Mapping[str, str], key: str, site_id: int, region_id: int) -> dict[str, str]:
-    """Each value as base64 of nonce, cipher text and tag; the names stay."""
-    box = _box(key)
-    found: dict[str, str] = {}
-    for name, value in headers.items():
+def sealed(values: dict[str, str], key: str, check: Check) -> dict[str, str]:
+    """Each secret as base64 of nonce, cipher text and tag."""
+    box, found = _box(key), {}
+    for name, value in values.items():
         nonce = os.urandom(NONCE_BYTES)
-        found[name] = b64encode(nonce + box.encrypt(nonce, value.encode(), _bound(site_id, region_id, name))).decode()
+        packed = nonce + box.encrypt(nonce, value.encode("utf-8", "surrogatepass"), _bound(check, name))
+        found[name] = urlsafe_b64encode(packed).decode().rstrip("=")
     return found
 
 
-def opened(headers: Mapping[str, str], key: str, site_id: int, region_id: int) -> dict[str, str]:
-    """What `sealed` was given. Errors: ValueError where the key, the site, the region or the name is another."""
+def opened(values: dict[str, str], key: str, check: Check) -> dict[str, str]:
+    """What `sealed` was given. Errors: ValueError where the key, or anything that is bound to it, is another."""
     from cryptography.exceptions import InvalidTag
 
-    box = _box(key)
-    found: dict[str, str] = {}
-    for name, value in headers.items():
-        packed = b64decode(value, validate=True)
+    box, found = _box(key), {}
+    for name, value in values.items():
+        packed = unpacked(value)
         try:
-            plain = box.decrypt(packed[:NONCE_BYTES], packed[NONCE_BYTES:], _bound(site_id, region_id, name))
+            plain = box.decrypt(packed[:NONCE_BYTES], packed[NONCE_BYTES:], _bound(check, name))
         except InvalidTag:
-            raise ValueError(f"the header {name} does not open") from None
-        found[name] = plain.decode()
+            raise ValueError(f"{name} does not open") from None
+        found[name] = plain.decode("utf-8", "surrogatepass")
     return found
 
 
-def _bound(site_id: int, region_id: int, name: str) -> bytes:
-    return f"{site_id}/{region_id}/{name}".encode()
+def _bound(check: Check, name: str) -> bytes:
+    """Whom a secret is for: what an intruder would have to change in order to be sent it."""
+    spec, network = check.spec, check.network
+    where = (spec.url, spec.verify_tls, secrets.without_credentials(network.proxy), *network.resolvers)
+    return "\0".join(map(str, (check.site_id, check.region_id, name, *where))).encode("utf-8", "surrogatepass")
 
 
 @lru_cache(maxsize=256)

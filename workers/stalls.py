@@ -31,17 +31,18 @@ class Stalls:
             if late_ms > NOTABLE_MS:
                 self._notes.append((time.monotonic(), late_ms))
 
-    def mark(self) -> float:
-        """Where a probe begins."""
-        return time.monotonic()
+    def longest_ms(self, since: float, until: float | None = None) -> float:
+        """The longest stall that reaches into a time, in monotonic seconds, the one going on included.
 
-    def longest_ms(self, since: float) -> float:
-        """The longest stall that reaches into the time since a mark, the one going on included."""
-        longest = max(0.0, (time.monotonic() - self._due) * 1000)
+        At least NOTABLE_MS, since less is not noted.
+        """
+        now = time.monotonic()
+        longest = max(0.0, (now - self._due) * 1000) if until is None or until > self._due else 0.0
         for when, late_ms in reversed(self._notes):
             if when < since:
                 break
-            longest = max(longest, late_ms)
+            if until is None or when - late_ms / 1000 <= until:
+                longest = max(longest, late_ms)
         return max(longest, NOTABLE_MS)
 
     def recent_ms(self, window_s: float = 10.0) -> float:

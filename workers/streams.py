@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -35,7 +36,10 @@ LEASE_S = 5  # a consumer that does not renew for this long is dead
 # A cap on what waits: 20 min at 400 checks/s, some 150 MB. Past it the pusher stops, and the slots become unknown.
 STREAM_LIMIT = 500_000
 PUSH_AT_ONCE = 5_000  # some 2 MB in one pipeline
+LEASES_LIMIT, LEASE_BYTES = 100, 8 * 1024  # of a region, and of each of its leases: more is no prober of ours
+CONSUMERS_LIMIT = 1_000  # in a region's group; one that did not read for a minute is deleted by the others
 DEAD_LIMIT = 10_000  # dead letters kept a region; whoever has more has one cause, not more to learn
+LETTER_LIMIT, LETTER_HEAD = 64 * 1024, 4 * 1024  # bytes of a dead letter kept whole; of a field of a larger one
 
 
 class Entry(NamedTuple):
@@ -168,6 +172,12 @@ def length(client: Client, key: str) -> int:
     return int(at(client, key).xlen(key))
 
 
+def oldest_s(client: Client, key: str) -> float:
+    """The age of the stream's oldest entry, whether it was delivered or not: what is done is deleted. 0 without any."""
+    first = at(client, key).xrange(key, count=1)
+    return _age_s(first[0][0]) if first else 0.0
+
+
 def read(client: Client, key: str, group: str, consumer: str, count: int) -> list[Entry]:
     """New entries for this consumer, without waiting."""
     return entries_of(at(client, key).xreadgroup(group, consumer, {key: ">"}, count=count))
@@ -196,57 +206,97 @@ def done(client: Client, key: str, group: str, ids: Sequence[bytes]) -> None:
         pipeline.execute()
 
 
-def bury(client: Client, region: str, key: str, group: str, entry: Entry, reason: str) -> None:
-    """Move an entry that nobody can use to the region's dead letters, with the reason; nothing is thrown away."""
+def bury(client: Client, region: str, key: str, group: str, entries: Sequence[tuple[Entry, str]]) -> None:
+    """Move entries that nobody can use to the region's dead letters, each with its reason; all or none."""
     pipeline = at(client, key).pipeline(transaction=True)
-    queue_burial(pipeline, region, key, group, entry, reason)
+    for entry, reason in entries:
+        queue_burial(pipeline, region, key, group, entry, reason)
     pipeline.execute()
 
 
 def queue_burial(pipeline: Any, region: str, key: str, group: str, entry: Entry, reason: str) -> None:
-    """The commands of a burial, on a pipeline of either kind."""
-    letter = {b"stream": key.encode(), b"id": entry.id, b"reason": reason.encode(), **entry.fields}
+    """The commands of a burial, on a pipeline of either kind. Of an entry larger than any of ours the head is kept."""
+    kept = entry.fields
+    if sum(len(name) + len(value) for name, value in kept.items()) > LETTER_LIMIT:
+        kept = {name[:100]: value[:LETTER_HEAD] for name, value in islice(kept.items(), 8)}
+    letter = {**kept, b"stream": key.encode(), b"id": entry.id, b"reason": reason.encode("utf-8", "replace")[:1_000]}
     pipeline.xadd(dead(region), letter, maxlen=DEAD_LIMIT, approximate=True)
     pipeline.xack(key, group, entry.id)
     pipeline.xdel(key, entry.id)
 
 
-class About(msgspec.Struct, frozen=True):
-    """What a prober says of itself with its lease. Probers may run elsewhere, so nothing else of it is believed."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Total = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # over a life: a float in between loses nothing of it
+Figure = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 
-    pid: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+class About(msgspec.Struct, frozen=True):
+    """What a prober says of itself with its lease. Probers may run elsewhere, so every figure has its bounds."""
+
+    pid: Count
     host: Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00]*$")]
     started_at: datetime
-    held: int = 0
-    in_flight: int = 0
-    probed: int = 0
-    in_flight_limit: int = 0
-    busy_s: float = 0.0  # spent probing, summed over all probes
-    probe_s: float | None = None  # how long a probe takes, smoothed
-    late: int = 0  # taken too late to be probed
-    lateness_p50_ms: float | None = None
-    lateness_p95_ms: float | None = None
-    lateness_p99_ms: float | None = None
-    stall_ms: float | None = None
-    rss_mb: float | None = None
-    proof: str | None = None  # that it has its region's key (workers.access)
+    held: Count = 0
+    in_flight: Count = 0
+    probed: Total = 0
+    in_flight_limit: Count = 0
+    busy_s: Figure = 0.0  # spent probing, summed over all probes
+    probe_s: Figure | None = None  # how long a probe takes, smoothed
+    late: Count = 0  # taken too late to be probed
+    lateness_p50_ms: Figure | None = None
+    lateness_p95_ms: Figure | None = None
+    lateness_p99_ms: Figure | None = None
+    stall_ms: Figure | None = None
+    rss_mb: Figure | None = None
+    proof: Annotated[str, msgspec.Meta(max_length=100)] | None = None  # that it has its region's key (workers.access)
 
 
 def leases(client: Client, region: str) -> dict[str, About]:
-    """What the region's living probers said of themselves when they last renewed, by consumer."""
+    """What the region's living probers said of themselves when they last renewed, by consumer.
+
+    The group tells who there is: every prober reads before it renews, and what one region's user writes is then no
+    work for the others. Of many the most lively count, of a lease its first bytes, and only while it runs out: what
+    was set for ever, or for longer than a prober sets it, nobody renews.
+    """
+    key = checks(region)
+    server = at(client, key)
+    try:
+        groups = {_text(info["name"]): int(info["consumers"]) for info in server.xinfo_groups(key)}
+        if not 0 < groups.get(PROBERS, 0) <= CONSUMERS_LIMIT:
+            return {}
+        consumers = sorted(server.xinfo_consumers(key, PROBERS), key=lambda each: int(each["idle"]))
+    except ResponseError as error:
+        if is_lost(error) or "no such key" in str(error):
+            return {}
+        raise
+    names = [name for each in consumers if PLAIN_NAME.fullmatch(name := each["name"].decode("utf-8", "replace"))]
+    names = names[:LEASES_LIMIT]
+    pipeline = server.pipeline(transaction=False)
+    for name in names:
+        pipeline.getrange(lease(region, name), 0, LEASE_BYTES)
+        pipeline.pttl(lease(region, name))
+    replies = pipeline.execute(raise_on_error=False) if names else []
+    found: dict[str, About] = {}
+    unreadable: list[str] = []
+    for name, said, left_ms in zip(names, replies[::2], replies[1::2], strict=True):
+        if not isinstance(said, bytes) or not isinstance(left_ms, int) or not 0 < left_ms <= LEASE_S * 1000:
+            continue  # none, run out, or not set by a prober
+        try:
+            found[name] = msgspec.json.decode(said, type=About)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            unreadable.append(name)
+    if unreadable:
+        told = {"key": lease(region, unreadable[0]), "leases": len(unreadable)}
+        log.warning("leases cannot be read", extra={"action": "lease_unreadable", **told})
+    return found
+
+
+def forget_leases(client: Client, region: str) -> None:
+    """Delete what probers said that may not come in any more."""
     prefix = lease(region, "")
     server = at(client, prefix)
-    keys = list(server.scan_iter(match=_literal(prefix) + "*", count=500))
-    said = server.mget(keys) if keys else []
-    found: dict[str, About] = {}
-    for key, value in zip(keys, said, strict=True):
-        name = _text(key).removeprefix(prefix)
-        try:
-            if value is not None and PLAIN_NAME.fullmatch(name):
-                found[name] = msgspec.json.decode(value, type=About)
-        except (msgspec.MsgspecError, UnicodeError):
-            log.warning("a lease cannot be read", extra={"action": "lease_unreadable", "key": key})
-    return found
+    for key in server.scan_iter(match=_literal(prefix) + "*", count=1_000):
+        server.unlink(key)
 
 
 def depth(client: Client, key: str, group: str) -> Depth:

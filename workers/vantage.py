@@ -14,8 +14,10 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 from pipeline import guard
 from pipeline.vocabulary import Network, Outcome, Probe
@@ -25,16 +27,16 @@ REMEMBERED_S = 600.0  # who answered longer ago than this may be gone by itself
 REMEMBERED = 64  # networks, and as many names
 ENOUGH = 3  # others, each in a network (or a domain) of its own: fewer may well fail together
 ASKED = 5
-ANSWERED_IN_S = 1.0  # a SYN that is lost once is sent again after a second; one of several gets through
 BELIEVED_S = 2.0  # many attempts fail together, and ask once
+PORTS = {"http": 80, "https": 443}
 WIDE = {4: 16, 6: 32}  # bits: what one provider was given is seldom larger
 
 NO_REFERENCE = "none of this region's reference targets answers: the prober's own network is gone"
 NO_OTHER = "none of {count} other sites in other networks answers either: the prober's own network is gone"
 NO_NAME = "none of {count} names that were found before is found now: the region's resolver is gone"
 
-Reach = Callable[[str, int], Coroutine[Any, Any, bool]]
-Find = Callable[[str], Coroutine[Any, Any, bool]]
+Reach = Callable[[str, int, Network], Coroutine[Any, Any, bool]]
+Find = Callable[[str, Network], Coroutine[Any, Any, bool]]
 T = TypeVar("T")
 
 
@@ -71,16 +73,16 @@ class Vantage:
         if probe.outcome not in SUSPECT or network.proxy is not None or is_loopback(probe.ip):
             return None
         if probe.outcome is Outcome.DNS and (names := self._other_names(host)):
-            found = await self._any("names", [self._find(name) for name in names])
+            found = await self._any("names", [self._find(name, network) for name in names])
             return None if found else NO_NAME.format(count=len(names))
         if network.references:
-            targets = [place(reference) for reference in network.references]
-            return None if await self._any("references", [self._reach(*each) for each in targets]) else NO_REFERENCE
+            asked = [self._reach(*place(reference), network) for reference in network.references]
+            return None if await self._any("references", asked) else NO_REFERENCE
         others = self._others(probe.ip)
         if len(others) < ENOUGH:
             return None
         reached = await self._any(
-            tuple(each.address for each in others), [self._reach(each.address, each.port) for each in others]
+            tuple(each.address for each in others), [self._reach(each.address, each.port, network) for each in others]
         )
         return None if reached else NO_OTHER.format(count=len(others))
 
@@ -143,6 +145,13 @@ def place(reference: str) -> tuple[str, int]:
     """`host:port` or `[address]:port` as its two parts."""
     host, _, port = reference.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+@lru_cache(maxsize=4096)
+def origin(url: str) -> tuple[str, int]:
+    """Host and port of a site's URL; port 0 where neither the URL nor its scheme says one."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)
 
 
 def is_loopback(address: str | None) -> bool:

@@ -6,18 +6,21 @@ Structs travel as arrays (see pipeline.vocabulary): appending a field with a def
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from pipeline.vocabulary import Check, Tick
 
 VERSION = b"1"
+FIRST, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)  # of the calendar
 
 _encoder = msgspec.msgpack.Encoder()
 _checks = msgspec.msgpack.Decoder(Check)
 _ticks = msgspec.msgpack.Decoder(Tick)
+_anything: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder()
 
 Entry = dict[bytes, bytes]
 
@@ -38,10 +41,42 @@ def unpack_check(entry: Mapping[bytes, bytes]) -> Check:
 
 
 def unpack_tick(entry: Mapping[bytes, bytes]) -> Tick:
-    """Errors: UnreadableError."""
-    tick = _unpack(_ticks, entry)
-    _refuse_naive(tick.scheduled_at, tick.started_at)
+    """The tick with its times in UTC, whatever zone they came in: a day is a day of UTC. Errors: UnreadableError."""
+    try:
+        tick = _unpack(_ticks, entry)
+    except UnreadableError:
+        bare = _without_snapshot(entry)
+        if bare is None:
+            raise
+        tick = _unpack(_ticks, bare)
+    times = (tick.scheduled_at, tick.started_at, tick.expires_at)
+    for at in times:
+        if at is not None and at.tzinfo is not UTC:
+            _refuse_naive(*times)
+            scheduled_at, started_at, expires_at = (None if at is None else _utc(at) for at in times)
+            assert scheduled_at is not None
+            return structs.replace(tick, scheduled_at=scheduled_at, started_at=started_at, expires_at=expires_at)
     return tick
+
+
+def _without_snapshot(entry: Mapping[bytes, bytes]) -> Entry | None:
+    """The entry of a tick without what was seen, which is not worth the tick; None where there is no such part."""
+    try:
+        fields = _unpack(_anything, entry)
+    except UnreadableError:
+        return None
+    place = Tick.__struct_fields__.index("snapshot")
+    if not isinstance(fields, list) or len(fields) <= place or fields[place] is None:
+        return None
+    return {VERSION: _encoder.encode([*fields[:place], None, *fields[place + 1 :]])}
+
+
+def _utc(at: datetime) -> datetime:
+    """A zone may carry a time over an end of the calendar; it then is that end."""
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        return LAST if at.year > 1 else FIRST
 
 
 def _refuse_naive(*times: datetime | None) -> None:

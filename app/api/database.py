@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine, text
 
+from pipeline.ring import RingSource
 from pipeline.store.explained import explained
 
 ACTOR = "api"
@@ -26,8 +27,14 @@ def _now(request: Request) -> datetime:
     return now
 
 
+def _ring(request: Request) -> RingSource:
+    ring: RingSource = request.app.state.ring
+    return ring
+
+
 Database = Annotated[Engine, Depends(_engine)]
 Now = Annotated[datetime, Depends(_now)]
+Keys = Annotated[RingSource, Depends(_ring)]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Request
 
-from app.api.database import ACTOR, Database, Now, writing
+from app.api.database import ACTOR, Database, Keys, Now, writing
 from app.api.models import AppliedOut
 from pipeline.declared import Declared
 from pipeline.store.apply import apply_file
@@ -22,9 +22,9 @@ async def _body(request: Request) -> bytes:
 
 
 @router.post("/apply", openapi_extra=BODY)
-def apply(database: Database, now: Now, body: Annotated[bytes, Depends(_body)]) -> AppliedOut:
+def apply(database: Database, now: Now, ring: Keys, body: Annotated[bytes, Depends(_body)]) -> AppliedOut:
     """Create or change what the file names, and leave the rest alone. All of it, or nothing."""
-    applied = apply_file(body, lambda: writing(database), now=now, actor=ACTOR)
+    applied = apply_file(body, lambda: writing(database), now=now, actor=ACTOR, ring=ring)
     return AppliedOut(**msgspec.structs.asdict(applied))
 
 

@@ -46,6 +46,8 @@ BACKLOG_GAUGES = (
     ("region_ticks_waiting", "ticks_waiting", "Ticks in the region's stream that are not recorded yet."),
     ("region_oldest_waiting_seconds", "oldest_waiting_s", "Age of the oldest check that no prober has taken."),
     ("region_oldest_pending_seconds", "oldest_pending_s", "Age of the oldest check taken and not handed over."),
+    ("region_oldest_tick_seconds", "oldest_tick_s", "Age of the oldest tick that is not recorded yet."),
+    ("region_dead_letters", "dead_letters", "Entries kept aside that nobody could read or believe."),
 )
 
 
@@ -127,7 +129,7 @@ def wanted_of(region: Region, scaling: Scaling | None) -> int:
 def _of_probers(figures: Figures) -> Iterator[Metric]:
     keys = {region.id: region.key for region in figures.regions}
     seen = [worker for worker in _fresh(figures, "prober") if worker.region_id in keys]
-    probers = [((keys[w.region_id or 0], w.name.removeprefix("prober ")), w.detail) for w in seen]
+    probers = [((keys[w.region_id or 0], _consumer(w)), w.detail) for w in seen]
     labels = ("region", "prober")
     late: list[Row] = [
         ((*who, quantile), _number(detail, word, MILLI))
@@ -140,6 +142,11 @@ def _of_probers(figures: Figures) -> Iterator[Metric]:
         yield _gauge(name, says, labels, [(who, _number(detail, word, factor)) for who, detail in probers])
     for name, word, says in PROBER_COUNTERS:
         yield _counter(name, says, labels, [(who, _number(detail, word)) for who, detail in probers])
+
+
+def _consumer(worker: WorkerSeen) -> str:
+    """A prober's own name, out of its row's: the region's id is in front of it."""
+    return worker.name.removeprefix("prober ").rpartition("/")[2]
 
 
 def _of_recorders(figures: Figures) -> Iterator[Metric]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from app.api.database import ACTOR, Database, Now, reading, writing
+from app.api.database import ACTOR, Database, Keys, Now, reading, writing
 from app.api.errors import MISSING
 from app.api.models import REGION_CHANGES, KeyInPath, RegionOut, Regions
 from pipeline.declared import RegionIn
@@ -23,10 +23,10 @@ def find(database: Database) -> Regions:
 
 
 @router.post("", status_code=201)
-def add(database: Database, now: Now, region: RegionIn) -> RegionOut:
+def add(database: Database, now: Now, ring: Keys, region: RegionIn) -> RegionOut:
     """Add a region. Sites that follow all regions are checked from it at once."""
     with writing(database) as connection:
-        return RegionOut.of(store.create_region(connection, region, now=now, actor=ACTOR))
+        return RegionOut.of(store.create_region(connection, region, now=now, actor=ACTOR, ring=ring))
 
 
 @router.get("/{key}", responses=MISSING)
@@ -37,10 +37,10 @@ def read(database: Database, key: KeyInPath) -> RegionOut:
 
 
 @router.patch("/{key}", responses=MISSING, openapi_extra=REGION_CHANGES)
-def change(database: Database, now: Now, key: KeyInPath, changes: dict[str, Any]) -> RegionOut:
+def change(database: Database, now: Now, ring: Keys, key: KeyInPath, changes: dict[str, Any]) -> RegionOut:
     """Change the named fields."""
     with writing(database) as connection:
-        return RegionOut.of(store.update_region(connection, key, changes, now=now, actor=ACTOR))
+        return RegionOut.of(store.update_region(connection, key, changes, now=now, actor=ACTOR, ring=ring))
 
 
 @router.delete("/{key}", status_code=204, responses=MISSING)

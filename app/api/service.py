@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from app.api import declared, errors, measurements, regions, sites
 from app.api.gate import LARGEST_BODY
+from pipeline.ring import RingSource, no_keys
 
 DESCRIPTION = """
 Sites, regions and what was measured, for programs. Times are ISO 8601 in UTC, units end names (`timeout_s`,
@@ -23,8 +24,8 @@ TAGS = [
 ]
 
 
-def create(clock: Callable[[], datetime]) -> FastAPI:
-    """The API; whoever serves it sets `state.engine` before the first request."""
+def create(clock: Callable[[], datetime], ring: RingSource = no_keys) -> FastAPI:
+    """The API; whoever serves it sets `state.engine` before the first request. `ring` seals the secrets of sites."""
     api = FastAPI(
         title="BetterStack Workbench",
         version="1",
@@ -37,6 +38,7 @@ def create(clock: Callable[[], datetime]) -> FastAPI:
         responses=errors.RESPONSES,
     )
     api.state.clock = clock
+    api.state.ring = ring
     errors.install(api)
     for module in (sites, regions, measurements, declared):
         api.include_router(module.router)

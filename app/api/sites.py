@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body, Query
 from pydantic import Discriminator, Tag
 
-from app.api.database import ACTOR, Database, Now, reading, writing
+from app.api.database import ACTOR, Database, Keys, Now, reading, writing
 from app.api.errors import MISSING
 from app.api.models import SITE_CHANGES, ChecksOut, KeyInPath, Limit, SiteNew, SiteOut, Sites
 from pipeline.declared import SiteIn, parse
@@ -47,7 +47,7 @@ def find(
 
 
 @router.post("", status_code=201)
-def add(database: Database, now: Now, sent: OneOrMany) -> SiteOut | list[SiteOut]:
+def add(database: Database, now: Now, ring: Keys, sent: OneOrMany) -> SiteOut | list[SiteOut]:
     """Add a site, or several at once. Their first checks go out within seconds."""
     many = sent if isinstance(sent, list) else [sent]
     if not 0 < len(many) <= MOST_AT_ONCE:
@@ -55,7 +55,7 @@ def add(database: Database, now: Now, sent: OneOrMany) -> SiteOut | list[SiteOut
     with writing(database) as connection:
         named = store.with_keys(connection, [site.model_dump() for site in many])
         new = [parse(SiteIn, fields) for fields in named]
-        created = store.create_sites(connection, new, now=now, actor=ACTOR)
+        created = store.create_sites(connection, new, now=now, actor=ACTOR, ring=ring)
         added = [SiteOut.of(site) for site in named_sites(connection, [site.key for site in created], now)]
     return added if isinstance(sent, list) else added[0]
 
@@ -68,10 +68,10 @@ def read(database: Database, now: Now, key: KeyInPath) -> SiteOut:
 
 
 @router.patch("/{key}", responses=MISSING, openapi_extra=SITE_CHANGES)
-def change(database: Database, now: Now, key: KeyInPath, changes: dict[str, Any]) -> SiteOut:
+def change(database: Database, now: Now, ring: Keys, key: KeyInPath, changes: dict[str, Any]) -> SiteOut:
     """Change the named fields. `paused` stops and resumes; what is probed differently is checked at once."""
     with writing(database) as connection:
-        store.update_site(connection, key, changes, now=now, actor=ACTOR)
+        store.update_site(connection, key, changes, now=now, actor=ACTOR, ring=ring)
         return SiteOut.of(named_sites(connection, [key], now)[0])
 
 

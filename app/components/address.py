@@ -37,8 +37,8 @@ class Shown(Struct):
 
 
 def said(name: str) -> str:
-    """What the address says, as it is written; nothing where it says nothing."""
-    return st.query_params.get(name, "")
+    """What the address says, as it is written; nothing where it says nothing. No text of ours has a NUL in it."""
+    return st.query_params.get(name, "").replace("\0", "")
 
 
 def one(name: str, options: Collection[T], usual: T) -> T:

@@ -11,7 +11,8 @@ from typing import ParamSpec
 import streamlit as st
 
 from app import data
-from pipeline.errors import NotFoundError, UnavailableError
+from app.components.words import plain
+from pipeline.errors import InvalidInputError, NotFoundError, UnavailableError
 from pipeline.store.explained import AWAY
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,10 @@ def explained(*, briefly: bool = False) -> Iterator[None]:
             st.button("Try again", key=f"retry-{id(error)}")
         _until_back(error)
     except NotFoundError as error:
-        st.warning(f"{error}.".replace("..", "."), icon=":material/search_off:")
+        st.warning(f"{plain(str(error))}.", icon=":material/search_off:")
+    except InvalidInputError as error:  # an address that somebody wrote: our own pages ask for nothing of the kind
+        said = "; ".join(problem.message for problem in error.problems)
+        st.warning(f"{plain(said)}.", icon=":material/link_off:")
 
 
 def _until_back(error: UnavailableError) -> None:

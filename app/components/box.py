@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from app.components import problems
 from pipeline.errors import InvalidInputError, Problem
+from pipeline.leftover import leftover
 from pipeline.sitemaps import Choice, Sitemap, choose, unpacked
 from pipeline.understood import LARGEST, Defaults, Form, Pasted, Understood, of_pages, read, settle, text_of, urls_of
 
@@ -23,7 +24,8 @@ class Store(Struct, frozen=True):
     # URLs -> (those that are watched already, by their site's key; every key that is taken)
     known: Callable[[Collection[str]], tuple[dict[str, str], set[str]]]
     sitemap: Callable[[str], Sitemap]
-    add: Callable[[Understood], None]
+    # Told as well how many lines were not taken, which stay in the box.
+    add: Callable[[Understood, int], None]
 
 
 class Box(Struct, frozen=True):
@@ -98,9 +100,23 @@ class Box(Struct, frozen=True):
             raise _refused("a declared file is taken as a whole: mend the lines that are told here")
         if not understood.new:
             raise _refused("there is no new URL here: write at least one, each on its own line")
-        self.store.add(understood)
+        left = leftover(self.get("text") or "", understood)
+        self.store.add(understood, left.lines)
         for name in ("text", "sitemap", "itself-url", "shown"):
             st.session_state.pop(f"{self.form}-{name}", None)
+        if left.lines:
+            self.put("text", left.text)
+            self.put("left", left.lines)
+
+    def left(self) -> bool:
+        """Whether the box holds lines that were not taken when others were."""
+        return bool(self.get("text") and self.get("left"))
+
+    def discard(self) -> None:
+        """Empty the box."""
+        for name in ("text", "left", "shown"):
+            st.session_state.pop(f"{self.form}-{name}", None)
+        problems.forget(self.form)
 
     def fetch_asked(self) -> str:
         """The sitemap that somebody asked to read, once."""

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import streamlit as st
+
+from app.components import flash
+from app.components.boundary import explained
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _KEY = "dialog"
 _ASKED = "dialog-asked"  # opened, and no run of the whole page since
@@ -36,7 +44,29 @@ def follow() -> None:
         st.rerun()
 
 
-def leave_if_closed() -> None:
-    """Inside a dialog: where its own callback has closed it, the page below has to follow."""
-    if current()[0] is None:
-        st.rerun()
+def dialog(
+    title: str, *, width: Literal["small", "medium", "large"] = "small"
+) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Draws what is in a dialog of ours: it closes by `close`, and says itself what it cannot show or has to say."""
+
+    def wrap(draw: Callable[P, None]) -> Callable[P, None]:
+        @functools.wraps(draw)
+        def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
+            if current()[0] is None:  # its own callback has closed it, and the page below has to follow
+                st.rerun()
+            flash.show()
+            with explained():
+                draw(*args, **kwargs)
+
+        return st.dialog(title, width=width, on_dismiss=close)(drawn)
+
+    return wrap
+
+
+def began_with(name: str, make: Callable[[], T]) -> T:
+    """What the open dialog had of this name when it was first drawn; what others change meanwhile is no part of it."""
+    _, about = current()
+    if name not in about:
+        about[name] = make()
+    kept: T = about[name]
+    return kept

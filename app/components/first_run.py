@@ -6,17 +6,19 @@ import polars as pl
 import streamlit as st
 
 from app import data
+from app.components import flash
 from app.components.boundary import live
-from app.components.box import Store
+from app.components.box import Box, Store
 from app.components.charting import draw
 from app.components.paste import paste_box
-from app.components.words import badge, cause, plain
+from app.components.words import badge, cause, grouped, plain, unlinked, waits
 from pipeline import charts
 from pipeline.store.overview import SiteRow
 from pipeline.understood import Understood
 from pipeline.vocabulary import Kind, State
 
 _KEY = "watching"
+_FORM = "first"
 SHOWN = 6
 
 
@@ -50,17 +52,39 @@ def welcome() -> None:
             st.warning("There is no region to check from yet.", icon=":material/public:")
             st.page_link("pages/regions.py", label="Add a region")
             return
-        paste_box("first", regions=regions, store=Store(data.known, data.read_sitemap, _add))
+        paste_box(_FORM, regions=regions, store=_store())
 
 
-def _add(understood: Understood) -> None:
-    watch(data.add_understood(understood))
+def add(understood: Understood, left: int) -> None:
+    """Add what was understood, watch it, and say what was added and what was not."""
+    keys = data.add_understood(understood)
+    watch(keys)
+    said = (
+        f"{grouped(len(keys))} {'site is' if len(keys) == 1 else 'sites are'} added; the first checks are on their way."
+    )
+    flash.say(said + (f" {grouped(left)} {'line was' if left == 1 else 'lines were'} not taken." if left else ""))
+
+
+def not_taken() -> None:
+    """What of the first box was not taken, to be mended."""
+    box = Box(_FORM, [], _store())
+    if not box.left():
+        return
+    with st.container(border=True, width=760):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("##### These lines were not taken", width="stretch")
+            st.button("Leave them out", key="first-discard", on_click=box.discard, type="tertiary")
+        paste_box(_FORM, regions=data.all_regions(), store=_store())
+
+
+def _store() -> Store:
+    return Store(data.known, data.read_sitemap, add)
 
 
 @live(1)
 def _first_checks(keys: tuple[str, ...]) -> None:
     rows = data.rows(keys[:SHOWN])
-    waiting = [row for row in rows if row.checked_at is None]
+    waiting = [row for row in rows if waits(row)]
     ticks = _first_ticks(rows)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -68,11 +92,11 @@ def _first_checks(keys: tuple[str, ...]) -> None:
             st.button("Done", key="watched", on_click=watch, args=([],), type="tertiary")
         for row in rows:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.markdown(badge(row.state) if row.checked_at else ":gray-badge[◌ waiting]", width="content")
+                st.markdown(":gray-badge[◌ waiting]" if waits(row) else badge(row.state), width="content")
                 st.page_link(
                     "pages/site.py", label=f"**{plain(row.name)}**", query_params={"site": row.key}, width="content"
                 )
-                st.caption(plain(cause(row, confirming=confirming(row))), width="stretch")
+                st.caption(unlinked(cause(row, confirming=confirming(row))), width="stretch")
         if len(keys) > len(rows):
             st.caption(f"… and {len(keys) - len(rows)} more")
         # As tall as it will be, so that nothing jumps when the answers come in.

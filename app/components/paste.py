@@ -9,7 +9,7 @@ import streamlit as st
 from app.components import eager, problems
 from app.components.box import FIRST, Box, Store
 from app.components.preview import preview
-from app.components.words import INTERVALS, every, plain
+from app.components.words import INTERVALS, every, grouped, plain
 from pipeline.sitemaps import Choice, choose
 from pipeline.understood import Form, Pasted, Understood
 from pipeline.vocabulary import Region
@@ -59,15 +59,15 @@ def _choice(form: str, pages: list[str]) -> None:
     counts = {choice: len(choose(pages, choice, FIRST)) for choice in Choice}
     front = counts[Choice.FRONT]
     labels = {
-        Choice.FRONT: "Front page" if front == 1 else f"{front:,} front pages",
-        Choice.SECTIONS: f"One a section: {counts[Choice.SECTIONS]:,}",
+        Choice.FRONT: "The shortest address" if front == 1 else f"One a host: {grouped(front)}",
+        Choice.SECTIONS: f"One a section: {grouped(counts[Choice.SECTIONS])}",
         Choice.FIRST: "The first …",
-        Choice.ALL: f"All {counts[Choice.ALL]:,}",
+        Choice.ALL: f"All {grouped(counts[Choice.ALL])}",
     }
     offered = [choice for choice in Choice if choice is Choice.FRONT or counts[choice] > front]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.segmented_control(
-            f"The sitemap names {len(pages):,} {'page' if len(pages) == 1 else 'pages'}. Watch",
+            f"The sitemap names {grouped(len(pages))} {'page' if len(pages) == 1 else 'pages'}. Watch",
             offered,
             default=Choice.FRONT,
             required=True,
@@ -98,4 +98,4 @@ def _label(pasted: Pasted, understood: Understood) -> str:
     if pasted.form is Form.SITEMAP_URL:
         return "Read the sitemap"
     count = len(understood.new)
-    return f"Watch {count:,} {'site' if count == 1 else 'sites'}" if count else "Watch"
+    return f"Watch {grouped(count)} {'site' if count == 1 else 'sites'}" if count else "Watch"

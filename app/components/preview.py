@@ -6,12 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.words import NOTHING, every, plain, verbatim
+from app.components.words import NOTHING, every, grouped, plain, verbatim
 from pipeline.errors import Problem
 from pipeline.naming import name_of
 from pipeline.understood import Entry, Form, Present, Understood
 
 PROBLEMS_SHOWN = 8
+PROBLEMS_LISTED = 500  # the rest of them, where somebody asks
 LONGEST = 80  # characters of a line that is cited
 COLUMNS = ("", "Line", "URL", "Name", "Checked", "Tags", "From", "Key")
 WIDTHS = {"": 92, "Line": 48, "URL": 230, "Name": 120, "Checked": 118, "Tags": 80, "From": 80, "Key": 120}
@@ -30,7 +31,12 @@ def preview(understood: Understood) -> None:
     if understood.form is Form.NOTHING and not understood.problems:
         return
     regions = [f":green[●] region **{plain(region.key)}** :gray[is added with them]" for region in understood.regions]
-    st.markdown("  \n".join([summary(understood), *_problems(understood.problems), *regions]))
+    lines = _problems(understood.problems)
+    st.markdown("  \n".join([summary(understood), *lines[:PROBLEMS_SHOWN], *regions]))
+    if more := lines[PROBLEMS_SHOWN:]:
+        few = len(more) < 10
+        place = st.expander(f"{grouped(len(more))} more that are not usable")
+        (place if few else place.container(height=260, border=False)).markdown("  \n".join(more))
     _table(understood)
     for note in _notes(understood):
         st.caption(plain(note))
@@ -38,18 +44,18 @@ def preview(understood: Understood) -> None:
 
 def summary(understood: Understood) -> str:
     """What it is, and how many of it are what."""
-    counts = [f":{'green' if understood.new else 'gray'}[●] **{len(understood.new):,}** new"]
+    counts = [f":{'green' if understood.new else 'gray'}[●] **{grouped(len(understood.new))}** new"]
     if understood.present:
-        counts.append(f":gray[◌] **{len(understood.present):,}** there already")
+        counts.append(f":gray[◌] **{grouped(len(understood.present))}** there already")
     if understood.problems:
-        counts.append(f":red[✕] **{len(understood.problems):,}** not usable")
+        counts.append(f":red[✕] **{grouped(len(understood.problems))}** not usable")
     return f"{NAMES[understood.form]}: &ensp;" + " &ensp; ".join(counts)
 
 
 def _problems(problems: list[Problem]) -> list[str]:
-    lines = [f":red[✕] {_where(problem)}{_said(problem)}" for problem in problems[:PROBLEMS_SHOWN]]
-    if len(problems) > PROBLEMS_SHOWN:
-        lines.append(f":gray[… and {len(problems) - PROBLEMS_SHOWN:,} more like these]")
+    lines = [f":red[✕] {_where(problem)}{_said(problem)}" for problem in problems[:PROBLEMS_LISTED]]
+    if len(problems) > PROBLEMS_LISTED:
+        lines.append(f":gray[… and {grouped(len(problems) - PROBLEMS_LISTED)} more like these]")
     return lines
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import streamlit as st
 
 from app.components.words import plain
-from pipeline.errors import InvalidInputError, NotFoundError, UnavailableError
+from pipeline.errors import InvalidInputError, NotFoundError, Problem, UnavailableError
 
 LABELS = {"timeout_s": "Give up after", "interval_s": "Check every"}
 COUNTS = {"min_probers": "Probers at least", "max_probers": "Probers at most"}
@@ -26,8 +26,10 @@ def attempt(form: str, act: Callable[[], None]) -> bool:
     try:
         act()
     except InvalidInputError as error:
-        st.session_state[_key(form)] = [(_field(p.field), p.message) for p in error.problems]
-    except (NotFoundError, UnavailableError) as error:
+        st.session_state[_key(form)] = [(_field(p.field), _told(p)) for p in error.problems]
+    except NotFoundError as error:
+        st.session_state[_key(form)] = [(WHOLE, f"{str(error).partition(';')[0]} any more: it was deleted meanwhile")]
+    except UnavailableError as error:
         st.session_state[_key(form)] = [(WHOLE, str(error))]
     else:
         return True
@@ -69,5 +71,12 @@ def _worded(field: str, message: str) -> str:
 
 
 def _field(path: str) -> str:
-    """`sites[0].expect.status[1]` is the form's `expect`, `headers.X` its `headers`."""
-    return re.split(r"[.\[]", re.sub(r"^sites\[\d+\]\.", "", path))[0]
+    """`sites[0].expect.status[1]` is the form's `expect`, `expect.json[0]` its `expect_json`, `headers.X` its `headers`."""
+    first, *rest = re.split(r"[.\[]", re.sub(r"^sites\[\d+\]\.", "", path))
+    return f"expect_{rest[0]}" if first == "expect" and rest and rest[0] != "status" else first
+
+
+def _told(problem: Problem) -> str:
+    """The message, with the line that it is about where a field has one a line."""
+    line = re.search(r"\bexpect\.(?!status)\w+\[(\d+)\]$", problem.field)
+    return f"line {int(line[1]) + 1}: {problem.message}" if line else problem.message

@@ -9,6 +9,7 @@ import streamlit as st
 from app.components import region_dialogs
 from app.components.words import NOTHING, ago, milliseconds, plain
 from pipeline.health import FRESH
+from pipeline.secrets import without_credentials
 from pipeline.store.fleet import RegionFacts
 from pipeline.vocabulary import Region
 
@@ -100,7 +101,9 @@ def _network(facts: RegionFacts) -> str:
     if network.source_address:
         said.append(f"leaves from {network.source_address}")
     if network.proxy:
-        said.append(f"through {network.proxy}")
+        said.append(f"through {without_credentials(network.proxy)}")
     if network.resolvers:
         said.append(f"asks {', '.join(network.resolvers)}")
+    if network.references:
+        said.append(f"is well while one of {', '.join(network.references)} answers")
     return plain(" · ".join(said))

@@ -7,8 +7,8 @@ from typing import Any
 import streamlit as st
 
 from app import data
-from app.components import dialogs, flash, problems
-from app.components.region_form import region_form
+from app.components import dialogs, flash, meanwhile, problems
+from app.components.region_form import region_form, shown_fields
 from app.components.words import plain
 from pipeline.vocabulary import Region
 
@@ -42,23 +42,21 @@ def draw_open() -> None:
             _delete(about["key"])
 
 
-@st.dialog("Add a region", on_dismiss=dialogs.close)
+@dialogs.dialog("Add a region")
 def _add() -> None:
-    dialogs.leave_if_closed()
     st.caption("Sites that follow all regions are checked from it within seconds.")
     region_form(FORM, region=None, save=_save_new)
 
 
-@st.dialog("Region", on_dismiss=dialogs.close)
+@dialogs.dialog("Region")
 def _edit(key: str) -> None:
-    dialogs.leave_if_closed()
-    region = next((region for region in data.all_regions() if region.key == key), None)
+    region = dialogs.began_with("region", lambda: data.region(key))
+    dialogs.began_with("base", lambda: meanwhile.open_with(FORM, shown_fields(region)))
     region_form(FORM, region=region, save=lambda fields: _save_changed(key, fields))
 
 
-@st.dialog("Remove", on_dismiss=dialogs.close)
+@dialogs.dialog("Remove")
 def _delete(key: str) -> None:
-    dialogs.leave_if_closed()
     st.markdown(f"Stop checking from **{plain(key)}**?")
     st.caption("Its prober, its streams and its schedule end. What was recorded stays.")
     problems.elsewhere("region-delete", ())
@@ -74,7 +72,8 @@ def _save_new(fields: dict[str, Any]) -> None:
 
 
 def _save_changed(key: str, fields: dict[str, Any]) -> None:
-    region = data.change_region(key, fields)
+    changed = meanwhile.changed(FORM, fields)
+    region = data.change_region(key, changed, lambda now: meanwhile.check(FORM, fields, shown_fields(now)))
     elsewhere = "" if region.managed else f" Its probers are elsewhere: {_next_step(region)}."
     flash.say(f"{plain(region.name)} is saved.{elsewhere}")
     dialogs.close()

@@ -9,9 +9,11 @@ import streamlit as st
 
 from app.components import problems
 from pipeline.declared import RegionIn
+from pipeline.store.regions import region_fields
 from pipeline.vocabulary import Region
 
-FIELDS = ("key", "name", "managed", "min_probers", "max_probers", "source_address", "proxy", "resolvers")
+FIELDS = ("key", "name", "managed", "min_probers", "max_probers", "source_address", "proxy", "resolvers", "references")
+LISTS = ("resolvers", "references")  # one a line
 USUAL = RegionIn(key="usual")
 
 
@@ -43,14 +45,24 @@ def region_form(form: str, *, region: Region | None, save: Callable[[dict[str, A
             source = network.source_address if network else None
             st.text_input("Source address", source or "", key=f"{form}-source_address", placeholder="192.0.2.10")
             problems.under(form, "source_address")
-            proxy = network.proxy if network else None
-            st.text_input("Proxy", proxy or "", key=f"{form}-proxy", placeholder="http://host:port")
+            proxy = region_fields(region)["proxy"] if region else None
+            st.text_input("Proxy", proxy or "", key=f"{form}-proxy", placeholder="http://user:password@host:port")
             problems.under(form, "proxy")
             resolvers = "\n".join(network.resolvers) if network else ""
             st.text_area(
                 "DNS servers, one a line", resolvers, key=f"{form}-resolvers", placeholder="9.9.9.9", height=80
             )
             problems.under(form, "resolvers")
+            st.text_area(
+                "Reference targets, one a line",
+                "\n".join(network.references) if network else "",
+                key=f"{form}-references",
+                placeholder="9.9.9.9:443",
+                height=80,
+                help="host:port that answer whenever this region's own network is well. When a check fails and none of "
+                "them answers, the check says nothing about its site. Without any, the other sites are asked.",
+            )
+            problems.under(form, "references")
         label = "Save" if region else "Add region"
         st.form_submit_button(label, type="primary", key=f"{form}-submit", on_click=_submit, args=(form, save))
 
@@ -76,9 +88,21 @@ def _probers(form: str, region: Region | None) -> None:
 
 def read_fields(form: str) -> dict[str, Any]:
     """What was typed, in the terms of `RegionIn`."""
-    typed = {field: st.session_state.get(f"{form}-{field}") for field in FIELDS}
-    typed["resolvers"] = [line.strip() for line in (typed["resolvers"] or "").splitlines() if line.strip()]
-    return typed | {name: typed[name] or None for name in ("source_address", "proxy")}
+    return _fields_of({field: st.session_state.get(f"{form}-{field}") for field in FIELDS})
+
+
+def shown_fields(region: Region) -> dict[str, Any]:
+    """What the form of a region says as long as nobody has typed anything, in the same terms."""
+    network = region.network
+    plain = {field: getattr(region, field) for field in ("key", "name", "managed", "min_probers", "max_probers")}
+    return _fields_of(plain | {name: getattr(network, name) for name in ("source_address", "proxy")}
+                      | {name: "\n".join(getattr(network, name)) for name in LISTS})  # fmt: skip
+
+
+def _fields_of(typed: dict[str, Any]) -> dict[str, Any]:
+    """What the form's fields hold, in the terms of `RegionIn`."""
+    lists = {name: [line.strip() for line in (typed[name] or "").splitlines() if line.strip()] for name in LISTS}
+    return typed | lists | {name: typed[name] or None for name in ("source_address", "proxy")}
 
 
 def _submit(form: str, save: Callable[[dict[str, Any]], None]) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from datetime import datetime
 
 import polars as pl
 import streamlit as st
 
-from app.components.words import COLOURS, NOTHING, ago, badge, cause, lasted, mark, plain
+from app.components.words import COLOURS, NOTHING, ago, badge, cause, lasted, mark, plain, shortened, unlinked, unturned
 from pipeline.store.overview import Change, Counts, Found, SiteRow
 from pipeline.vocabulary import State
 
+LABEL = 34  # letters beside a chart: also on a phone there is room for the chart then
 TILES = (State.DOWN, State.DEGRADED, State.UNKNOWN, State.UP, State.PAUSED)
 
 
@@ -66,14 +68,14 @@ def _row(row: SiteRow, now: datetime, *, confirming: bool = False) -> None:
     with st.container(key=f"row-{row.key}", horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(badge(row.state), width=92)
         st.page_link("pages/site.py", label=f"**{plain(row.name)}**", query_params={"site": row.key}, width=220)
-        st.caption(plain(cause(row, confirming=confirming)), width="stretch")
+        st.caption(unlinked(cause(row, confirming=confirming)), width="stretch")
         st.caption(f"for {lasted(row.since, now)}" if row.since else NOTHING, width=104)
 
 
 def changes(last: list[Change], now: datetime) -> None:
     """The newest changes of verdict."""
     lines = [
-        f"{mark(change.to_state)} **{plain(change.name)}** "
+        f"{mark(change.to_state)} **{unlinked(change.name)}** "
         f"{change.from_state.value} → {change.to_state.value} :gray[{ago(change.at, now)}]"
         for change in last
     ]
@@ -81,11 +83,20 @@ def changes(last: list[Change], now: datetime) -> None:
 
 
 def labelled(spans: pl.DataFrame, rows: list[SiteRow]) -> pl.DataFrame:
-    """Spans with a label that names site and region, in the order of the rows."""
-    names = {row.key: row.name for row in rows}
+    """Spans with a label that names site and region, in the order of the rows. A long name is cut, the region never."""
+    names = _names(spans, rows)
     order = {row.key: place for place, row in enumerate(rows)}
     site = pl.col("site")
     return spans.with_columns(
         label=site.replace_strict(names, return_dtype=pl.String) + " · " + pl.col("region"),
         place=site.replace_strict(order, return_dtype=pl.Int32),
     ).sort("place", "region", "at")
+
+
+def _names(spans: pl.DataFrame, rows: list[SiteRow]) -> dict[str, str]:
+    """What each site is called beside a chart: its name or, where two would read alike, its key, which no two share."""
+    longest = max(spans["region"].str.len_chars().to_list(), default=0)
+    room = max(12, LABEL - len(" · ") - longest)
+    short = {row.key: shortened(unturned(row.name), room) for row in rows}
+    alike = Counter(short.values())
+    return {key: name if alike[name] == 1 else key for key, name in short.items()}

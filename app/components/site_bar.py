@@ -10,7 +10,7 @@ from pipeline.charts.shapes import COUNTED
 from pipeline.charts.states import SLIVER
 from pipeline.vocabulary import State
 
-WIDTH, HEIGHT = 168, 28
+WIDTH, HEIGHT = 108, 28
 TOP, TALL = 6, 18  # where in it the columns are
 # A failure reaches higher than its share, what is up is pale: colour is not the only sign.
 INK = {State.DOWN: 1.0, State.DEGRADED: 1.0, State.UNKNOWN: 0.3, State.UP: 0.4}

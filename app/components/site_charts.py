@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from msgspec import Struct
 
 from app import data
 from app.components import code
@@ -10,6 +11,7 @@ from app.components.boundary import live
 from app.components.charting import draw, titled, width_of
 from app.windows import DAY, HOUR, Window
 from pipeline import charts
+from pipeline.charts.palette import gutter_of, over_buckets, over_range, widest
 from pipeline.charts.states import lasting
 from pipeline.store.history import PHASES_FROM_TICKS, Detail, Source
 from pipeline.store.overview import SiteRow
@@ -32,16 +34,34 @@ def _over_time(row: SiteRow, window: Window, seen_from: tuple[str, ...]) -> None
     with st.skeleton(height=240):  # seen only where the store takes its time
         detail = data.detail(row.id, window, seen_from)
     with st.container(key="detail", gap="small"):
-        _states(row, window, detail)
-        _latency(row, window, detail)
-        _phases(row, window, detail, seen_from)
+        lined_up = _Lines(_reach(window, detail), gutter(row))
+        _states(row, window, detail, lined_up)
+        _latency(row, window, detail, lined_up)
+        _phases(row, window, detail, seen_from, lined_up)
+
+
+class _Lines(Struct, frozen=True):
+    """What the charts below each other have in common: the times they reach over, and the pixels before them."""
+
+    over: tuple[float, float] | None
+    gutter: int
+
+
+def gutter(row: SiteRow) -> int:
+    """The pixels before the charts of a site's page, of which some have its regions there."""
+    return gutter_of(seen.region.key for seen in row.seen)
+
+
+def _reach(window: Window, detail: Detail) -> tuple[float, float] | None:
+    """The window, with the whole of the buckets that it cuts."""
+    return widest(over_range(*window.bounds(data.utc_now())), over_buckets(detail.latency["at"]))
 
 
 _often = live(15)(_over_time)
 _seldom = live(60)(_over_time)
 
 
-def _states(row: SiteRow, window: Window, detail: Detail) -> None:
+def _states(row: SiteRow, window: Window, detail: Detail, lines: _Lines) -> None:
     frame, ticks = detail.states, detail.source is Source.TICKS
     width_s = width_of(frame)
     note = "by region" if ticks else f"by region, share of each {_bucket(width_s)}; a failure is always tall enough"
@@ -52,11 +72,15 @@ def _states(row: SiteRow, window: Window, detail: Detail) -> None:
     if frame.is_empty():
         st.caption("◌ Nothing was called for in this time: it is before the site was added.")
         return
-    chart = charts.strip(frame, window.bounds(data.utc_now())) if ticks else charts.shares(frame)
-    draw(chart, key="states", alt_text=f"States of {row.name} by region, {_span(window)}.")
+    chart = charts.strip if ticks else charts.shares
+    draw(
+        chart(frame, lines.over, gutter=lines.gutter),
+        key="states",
+        alt_text=f"States of {row.name} by region, {_span(window)}.",
+    )
 
 
-def _latency(row: SiteRow, window: Window, detail: Detail) -> None:
+def _latency(row: SiteRow, window: Window, detail: Detail, lines: _Lines) -> None:
     frame = detail.latency
     width_s = width_of(frame)
     of = "" if detail.source is Source.TICKS else f" of each {_bucket(width_s)}, within 1.1 %"
@@ -64,12 +88,13 @@ def _latency(row: SiteRow, window: Window, detail: Detail) -> None:
     shown = code.latency(row.key, window, detail.source, width_s)
     titled("Latency", note, name=f"{row.key}-latency", frame=frame, code=shown)
     if frame["p50_ms"].count():
-        draw(charts.latency(frame), key="latency", alt_text=f"Latency of {row.name} by region, {_span(window)}.")
+        chart = charts.latency(frame, over=lines.over, gutter=lines.gutter)
+        draw(chart, key="latency", alt_text=f"Latency of {row.name} by region, {_span(window)}.")
     else:
         st.caption(_nothing(row, window, detail))
 
 
-def _phases(row: SiteRow, window: Window, detail: Detail, seen_from: tuple[str, ...]) -> None:
+def _phases(row: SiteRow, window: Window, detail: Detail, seen_from: tuple[str, ...], lines: _Lines) -> None:
     frame = detail.phases
     if frame is None:
         st.caption(
@@ -83,7 +108,8 @@ def _phases(row: SiteRow, window: Window, detail: Detail, seen_from: tuple[str, 
     if frame.is_empty():
         st.caption(_nothing(row, window, detail))
     else:
-        draw(charts.phases(frame), key="phases", alt_text=f"Mean phases of {row.name}, {_span(window)}.")
+        chart = charts.phases(frame, over=lines.over, gutter=lines.gutter)
+        draw(chart, key="phases", alt_text=f"Mean phases of {row.name}, {_span(window)}.")
 
 
 def _nothing(row: SiteRow, window: Window, detail: Detail) -> str:

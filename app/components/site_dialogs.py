@@ -7,10 +7,10 @@ from typing import Any
 import streamlit as st
 
 from app import data
-from app.components import dialogs, first_run, flash, problems
+from app.components import dialogs, first_run, flash, meanwhile, problems
 from app.components.box import Store
 from app.components.paste import paste_box
-from app.components.site_form import site_form
+from app.components.site_form import shown_fields, site_form
 from app.components.words import plain
 from pipeline.understood import Understood
 
@@ -50,23 +50,21 @@ def draw_open() -> None:
             _delete(about["keys"])
 
 
-@st.dialog("Add a site", width="medium", on_dismiss=dialogs.close)
+@dialogs.dialog("Add a site", width="medium")
 def _add() -> None:
-    dialogs.leave_if_closed()
     site_form(FORM, site=None, regions=data.all_regions(), tags=list(data.tags()), save=_save_new)
 
 
-@st.dialog("Paste many", width="medium", on_dismiss=dialogs.close)
+@dialogs.dialog("Paste many", width="medium")
 def _paste() -> None:
-    dialogs.leave_if_closed()
     store = Store(data.known, data.read_sitemap, _save_many)
     paste_box("many", regions=data.all_regions(), store=store, tags=list(data.tags()), height=180)
 
 
-@st.dialog("Settings", width="medium", on_dismiss=dialogs.close)
+@dialogs.dialog("Settings", width="medium")
 def _edit(key: str) -> None:
-    dialogs.leave_if_closed()
-    site = data.site(key)
+    site = dialogs.began_with("site", lambda: data.site(key))
+    dialogs.began_with("base", lambda: meanwhile.open_with(FORM, shown_fields(site)))
     site_form(
         FORM,
         site=site,
@@ -76,9 +74,8 @@ def _edit(key: str) -> None:
     )
 
 
-@st.dialog("Delete", on_dismiss=dialogs.close)
+@dialogs.dialog("Delete")
 def _delete(keys: list[str]) -> None:
-    dialogs.leave_if_closed()
     named = ", ".join(f"**{plain(key)}**" for key in keys[:10]) + (
         f" and {len(keys) - 10} more" if len(keys) > 10 else ""
     )
@@ -98,15 +95,15 @@ def _save_new(fields: dict[str, Any]) -> None:
     dialogs.close()
 
 
-def _save_many(understood: Understood) -> None:
-    keys = data.add_understood(understood)
-    first_run.watch(keys)
-    flash.say(f"{len(keys)} {'site is' if len(keys) == 1 else 'sites are'} added; the first checks are on their way.")
-    dialogs.close()
+def _save_many(understood: Understood, left: int) -> None:
+    first_run.add(understood, left)
+    if not left:  # else it stays open with what is to be mended
+        dialogs.close()
 
 
 def _save_changed(key: str, fields: dict[str, Any]) -> None:
-    site = data.change_site(key, fields)
+    changed = meanwhile.changed(FORM, fields)
+    site = data.change_site(key, changed, lambda now: meanwhile.check(FORM, fields, shown_fields(now)))
     flash.say(f"{plain(site.name)} is saved.")
     dialogs.close()
 

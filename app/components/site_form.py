@@ -7,14 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import problems
+from app.components import expect_form, problems, request_form
 from pipeline.declared import SiteIn
 from pipeline.vocabulary import Region, Site
 
-FIELDS = ("url", "name", "key", "interval_s", "timeout_s", "regions", "tags", "method", "expect", "headers",
-          "confirmations", "spacing_s", "max_redirects")  # fmt: skip
+FIELDS = ("url", "name", "key", "interval_s", "timeout_s", "regions", "tags", "method", "expect",
+          "confirmations", "spacing_s", "max_redirects", *expect_form.FIELDS, *request_form.FIELDS)  # fmt: skip
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-HIDDEN = "••••••"  # stands for a header's value: whoever sees the page need not see the secret
 
 
 def site_form(
@@ -29,7 +28,13 @@ def site_form(
     given = site_values(site)
     with st.form(form, border=False):
         problems.elsewhere(form, FIELDS)
-        st.text_input("URL", given["url"], key=f"{form}-url", placeholder="https://example.com/health")
+        st.text_input(
+            "URL",
+            given["url"],
+            key=f"{form}-url",
+            placeholder="https://example.com/health",
+            help="Or tcp://host:port, up where it takes connections, or tls://host:port, where its certificate holds.",
+        )
         problems.under(form, "url")
         left, right = st.columns(2)
         with left:
@@ -71,7 +76,7 @@ def site_form(
             type="primary",
             key=f"{form}-submit",
             on_click=_submit,
-            args=(form, site, save),
+            args=(form, save),
         )
 
 
@@ -88,15 +93,8 @@ def _advanced(form: str, given: dict[str, Any]) -> None:
         problems.under(form, "expect")
         _number(form, "spacing_s", "Seconds between confirmations", given, step=1.0)
     _number(form, "max_redirects", "Follow redirects, at most", given, step=1)
-    st.text_area(
-        "Headers",
-        given["headers"],
-        key=f"{form}-headers",
-        placeholder="Accept: application/json",
-        height=90,
-        help="One a line, as Name: value. Values are not shown again; a dotted one stays as it was.",
-    )
-    problems.under(form, "headers")
+    expect_form.draw(form, given)
+    request_form.draw(form, given)
 
 
 def _number(form: str, field: str, label: str, given: dict[str, Any], *, step: float, placeholder: str = "") -> None:
@@ -106,7 +104,8 @@ def _number(form: str, field: str, label: str, given: dict[str, Any], *, step: f
 
 
 def _has_advanced_problem(form: str) -> bool:
-    advanced = {"method", "expect", "headers", "confirmations", "spacing_s", "max_redirects"}
+    shown = ("method", "expect", "confirmations", "spacing_s", "max_redirects")
+    advanced = {*shown, *expect_form.FIELDS, *request_form.FIELDS}
     return any(field in advanced for field, _ in st.session_state.get(f"problems-{form}", []))
 
 
@@ -115,35 +114,40 @@ def site_values(site: Site | None) -> dict[str, Any]:
     if site is None:
         default = {name: field.default for name, field in SiteIn.model_fields.items()}
         names = ("interval_s", "confirmations", "spacing_s", "max_redirects", "method")
-        texts = {"url": "", "name": "", "key": "", "expect": "200-399", "headers": ""}
-        return {name: default[name] for name in names} | texts | {"timeout_s": None, "regions": [], "tags": []}
+        texts = {"url": "", "name": "", "key": "", "expect": "200-399"}
+        empty: dict[str, Any] = {"timeout_s": None, "regions": [], "tags": []}
+        return {name: default[name] for name in names} | texts | empty | expect_form.values(None) | request_form.values(None)
     plain = ("url", "name", "key", "interval_s", "timeout_s", "confirmations", "spacing_s", "max_redirects", "method")
     return {name: getattr(site, name) for name in plain} | {
         "regions": site.regions or [],
         "tags": site.tags,
         "expect": ", ".join(site.expect.get("status", ["200-399"])),
-        "headers": "\n".join(f"{name}: {HIDDEN}" for name in site.headers),
+        **expect_form.values(site),
+        **request_form.values(site),
     }
 
 
-def read_fields(form: str, site: Site | None) -> dict[str, Any]:
+def read_fields(form: str) -> dict[str, Any]:
     """What was typed, in the terms of `SiteIn`."""
-    typed = {field: st.session_state.get(f"{form}-{field}") for field in FIELDS}
-    fields = {name: value for name, value in typed.items() if name not in ("expect", "headers", "regions")}
+    return fields_of({field: st.session_state.get(f"{form}-{field}") for field in FIELDS})
+
+
+def shown_fields(site: Site) -> dict[str, Any]:
+    """What the form of a site says as long as nobody has typed anything, in the same terms."""
+    return fields_of(site_values(site))
+
+
+def fields_of(typed: dict[str, Any]) -> dict[str, Any]:
+    """What the form's fields hold, in the terms of `SiteIn`."""
+    fields = {n: value for n, value in typed.items() if n not in ("expect", "regions", *expect_form.FIELDS, *request_form.FIELDS)}
+    fields |= request_form.read(typed)
     fields["regions"] = typed["regions"] or None
-    fields["expect"] = {"status": [part.strip() for part in (typed["expect"] or "").split(",") if part.strip()]}
-    fields["headers"] = read_headers(typed["headers"] or "", site.headers if site else {})
+    status = [part.strip() for part in (typed["expect"] or "").split(",") if part.strip()]
+    fields["expect"] = {"status": status} | expect_form.read(typed)
     if fields["timeout_s"] is None:
         del fields["timeout_s"]
     return fields
 
 
-def read_headers(text: str, before: dict[str, str]) -> dict[str, str]:
-    """`Name: value` by line; a hidden value is the one from before."""
-    lines = [line.partition(":") for line in text.splitlines() if line.strip()]
-    headers = {name.strip(): value.strip() for name, _, value in lines}
-    return {name: before.get(name, value) if value == HIDDEN else value for name, value in headers.items()}
-
-
-def _submit(form: str, site: Site | None, save: Callable[[dict[str, Any]], None]) -> None:
-    problems.attempt(form, lambda: save(read_fields(form, site)))
+def _submit(form: str, save: Callable[[dict[str, Any]], None]) -> None:
+    problems.attempt(form, lambda: save(read_fields(form)))

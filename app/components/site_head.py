@@ -8,7 +8,21 @@ from datetime import datetime
 import polars as pl
 import streamlit as st
 
-from app.components.words import NOTHING, ago, badge, cause, every, lasted, mark, milliseconds, percent, plain, reason
+from app.components.words import (
+    NOTHING,
+    ago,
+    badge,
+    cause,
+    every,
+    grouped,
+    lasted,
+    mark,
+    milliseconds,
+    percent,
+    plain,
+    reason,
+    unlinked,
+)
 from pipeline.analysis.uptime import at_least, checks_for
 from pipeline.store.overview import Seen, SiteRow
 from pipeline.store.uptime import Uptime
@@ -22,7 +36,7 @@ FEW = 100  # checks: below, a percentage of them says more than they do
 def verdict(row: SiteRow, now: datetime, *, confirming: bool) -> None:
     """State, since when and why, in one line."""
     since = f" for {lasted(row.since, now)}" if row.since else ""
-    st.markdown(f"{badge(row.state)}{since} &ensp;:gray[{plain(cause(row, confirming=confirming))}]")
+    st.markdown(f"{badge(row.state)}{since} &ensp;:gray[{unlinked(cause(row, confirming=confirming))}]")
 
 
 def regions(row: SiteRow, now: datetime) -> None:
@@ -47,7 +61,7 @@ def _card(seen: Seen, now: datetime) -> None:
         for_how_long = f" for {lasted(standing.since, now)}" if standing.since else ""
         why = f" · {reason(standing.outcome, standing.detail)}" if seen.state is not State.UP else ""
         said = f"{seen.state.value}{for_how_long}{why}"
-    st.caption(f"{plain(said)}  \nchecked {ago(standing.slot_at, now)}")
+    st.caption(f"{unlinked(said)}  \nchecked {ago(standing.slot_at, now)}")
 
 
 def uptime_tiles(uptimes: Mapping[str, Uptime]) -> None:
@@ -90,10 +104,10 @@ def worth(uptime: Uptime) -> str:
     """What the number rests on, in words."""
     if uptime.uptime is None:
         return "nothing is known of this time"
-    known = f"{uptime.checks:,} checks · {percent(uptime.coverage, 1)} of the time known".replace(",", " ")
+    known = f"{grouped(uptime.checks)} checks · {percent(uptime.coverage, 1)} of the time known"
     if uptime.down_s == 0:
         need = checks_for(CLAIM)
-        short = f"; 99.9 % takes {need:,} checks".replace(",", " ") if uptime.checks < need else ""
+        short = f"; 99.9 % takes {grouped(need)} checks" if uptime.checks < need else ""
         return f"no failure in {known}{short}"
     low, high = percent(uptime.low, 2), percent(uptime.high, 2)
     return known if low == high else f"{known} · between {low} and {high}"

@@ -18,6 +18,7 @@ from app import data, windows
 from app.components import address, code
 from app.components.boundary import live
 from app.components.charting import titled, trusted, width_of
+from app.components.site_charts import gutter
 from app.components.words import milliseconds
 from app.windows import Window
 from pipeline import charts
@@ -66,7 +67,9 @@ def _draw(row: SiteRow, frame: pl.DataFrame, window: Window, now: datetime) -> N
     begun = _times(chart.begun) if chart.begun else None
     with st.container(key=_KEY):
         st.altair_chart(
-            trusted(charts.overview(frame, brush=begun, shown=None if wanted else window.bounds(now))),
+            trusted(
+                charts.overview(frame, brush=begun, shown=None if wanted else window.bounds(now), gutter=gutter(row))
+            ),
             key=chart.key,
             on_select=partial(_brushed, chart.number),
             selection_mode=WINDOW,

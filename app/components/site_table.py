@@ -13,7 +13,7 @@ from msgspec import Struct
 from app.components import leave
 from app.components.site_bar import WIDTH, bar
 from app.components.site_head import claim
-from app.components.words import COLOURS, NOTHING, ago, every, plain
+from app.components.words import COLOURS, NOTHING, ago, every, plain, unturned
 from pipeline.charts.palette import SYMBOLS, sign
 from pipeline.store.history import Strip
 from pipeline.store.overview import ATTENTION, Seen, SiteRow
@@ -64,16 +64,16 @@ def _cells(row: SiteRow, over: Over, now: datetime) -> dict[str, Any]:
     coverage = uptime.coverage if uptime else None
     return {
         "State": [sign(row.state)],
-        "Site": f"{row.name} \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
+        "Site": f"{unturned(row.name)} \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
         "States": bar(strip.seconds) if strip else None,
         # A line in a table has no gaps: buckets without an answer are left out.
         "Trend": [ms for ms in strip.p95s_ms if ms is not None] if strip else [],
         "p95": strip.p95_ms if strip else None,
         "Uptime": claim(uptime) if uptime else NOTHING,
-        "Known": None if coverage is None else int(coverage * 100),
-        "Latency": row.latency_ms,
         "Regions": regions(row.seen),
         "Checked": ago(row.checked_at, now) if row.state is not State.PAUSED else NOTHING,
+        "Latency": row.latency_ms,
+        "Known": None if coverage is None else int(coverage * 100),
         "URL": row.url,
         "Tags": row.tags,
         "Every": every(row.interval_s).removeprefix("every "),
@@ -91,31 +91,31 @@ def _columns(span: str) -> dict[str, Any]:
     config, name, bucket = st.column_config, NAMES[span], BUCKETS[span]
     return {
         "State": config.MultiselectColumn(
-            "State", width=108, options=[sign(state) for state in State], color=[COLOURS[state] for state in State]
+            "State", width=100, options=[sign(state) for state in State], color=[COLOURS[state] for state in State]
         ),
-        "Site": config.ButtonColumn("Site", width=150, type="tertiary", alignment="left", key="open"),
+        "Site": config.ButtonColumn("Site", width=226, type="tertiary", alignment="left", key="open"),
         "States": config.ImageColumn(
             f"States {name}",
-            width=WIDTH + 16,
+            width=WIDTH + 14,
             help=f"One column a {bucket}, the worst at the bottom; however short, a failure is tall enough to see.",
         ),
         "Trend": config.LineChartColumn(
             f"p95 by {bucket.split()[-1]}",
-            width=112,
+            width=92,
             y_min=0,
             help=f"95th percentile of each {bucket}, from 0 up to the site's own highest.",
         ),
         "p95": config.NumberColumn(
             f"p95 {name}",
-            width=82,
+            width=72,
             format="%.0f ms",
             help="95th percentile of what was answered, from the merged histograms.",
         ),
-        "Uptime": config.TextColumn(f"Uptime {name}", width=98, alignment="right", help=UPTIME_HELP),
-        "Known": config.NumberColumn("Known", width=64, format="%d %%", help=f"How much of the last {name} is known."),
+        "Uptime": config.TextColumn(f"Uptime {name}", width=92, alignment="right", help=UPTIME_HELP),
+        "Regions": config.TextColumn("Regions", width=156),
+        "Checked": config.TextColumn("Checked", width=84),
         "Latency": config.NumberColumn("Latest", width=76, format="%.0f ms", help="The slowest region's last answer."),
-        "Regions": config.TextColumn("Regions", width=150),
-        "Checked": config.TextColumn("Checked", width=92),
+        "Known": config.NumberColumn("Known", width=64, format="%d %%", help=f"How much of the last {name} is known."),
         "URL": config.LinkColumn("URL", width=190, display_text=r"^https?://(.*)$", alignment="left"),
         "Tags": config.ListColumn("Tags", width=150),
         "Every": config.TextColumn("Every", width=85),

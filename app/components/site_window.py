@@ -6,7 +6,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from app import windows
+from app import data, windows
 from app.components import address
 from app.components.words import plain
 from app.windows import HOUR, RANGES, Window
@@ -18,7 +18,7 @@ def window(*, young: bool) -> Window:
     """The window of the address. What cannot be read of it is explained, and the usual one shown."""
     usual = "1h" if young else "6h"
     try:
-        found = windows.read(address.said("range"), address.said("from"), address.said("to"), usual)
+        found = windows.read(address.said("range"), address.said("from"), address.said("to"), usual, data.utc_now())
     except InvalidInputError as error:
         said = "; ".join(f"{problem.field}: {problem.message}" for problem in error.problems)
         st.warning(f"{plain(said[:1].upper() + said[1:])}. Shown is the last {usual}.", icon=":material/link_off:")
@@ -42,9 +42,9 @@ def line(shown: Window, now: datetime) -> None:
     length = lasting(shown.length.total_seconds())
     with st.container(key="window", horizontal=True, vertical_alignment="center", gap="small"):
         if shown.lives:
-            st.markdown(f"**Window** the last {length} :gray[· {_bounds(since, until)} · live]", width="stretch")
+            st.markdown(f"**Window** the last {length} :gray[· {_bounds(since, until, now)} · live]", width="stretch")
         else:
-            st.markdown(f"**Window** {_bounds(since, until)} :gray[· {length}]", width="stretch")
+            st.markdown(f"**Window** {_bounds(since, until, now)} :gray[· {length}]", width="stretch")
         _button("Earlier", windows.beside(shown, now, steps=-1))
         if not shown.lives:
             _button("Later", windows.beside(shown, now, steps=1), off=until + HOUR / 60 >= now)
@@ -54,10 +54,11 @@ def line(shown: Window, now: datetime) -> None:
             _button("Live", windows.following(shown.length), help_="As long, up to now and following it.")
 
 
-def _bounds(since: datetime, until: datetime) -> str:
-    """`15 Nov 20:20 to 20 Nov 08:00 UTC`, the day said once where it is the same."""
-    last = f"{until:%H:%M}" if since.date() == until.date() else f"{until:%d %b %H:%M}"
-    return f"{since:%d %b %H:%M} to {last} UTC"
+def _bounds(since: datetime, until: datetime, now: datetime) -> str:
+    """`15 Nov 20:20 to 20 Nov 08:00 UTC`, the day said once where it is the same, the year where it is not this one."""
+    day = "%d %b" if since.year == until.year == now.year else "%d %b %Y"
+    last = f"{until:%H:%M}" if since.date() == until.date() else f"{until:{day} %H:%M}"
+    return f"{since:{day} %H:%M} to {last} UTC"
 
 
 def _button(label: str, to: Window, *, off: bool = False, help_: str | None = None) -> None:

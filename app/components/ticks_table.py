@@ -15,8 +15,12 @@ ROW_HEIGHT = 33
 SIGNS = {outcome.value: f"{SYMBOLS[STATE_OF[outcome]]} {outcome.value.replace('_', ' ')}" for outcome in Outcome}
 
 
-def ticks_table(ticks: pl.DataFrame, *, rows: int, key: str) -> None:
-    """The newest ticks; as high as `rows` of them, so that nothing jumps while they come in."""
+def ticks_table(ticks: pl.DataFrame, *, rows: int, key: str, asks: bool = True) -> None:
+    """The newest ticks; as high as `rows` of them, so that nothing jumps while they come in.
+
+    A site that is not asked for anything (`asks`) has neither a status nor an answer to wait for.
+    """
+    left_out = () if asks else ("Status", PHASES["ttfb"], PHASES["transfer"])
     shown = ticks.select(
         pl.col("at").dt.strftime("%d %b %H:%M:%S").alias("Due (UTC)"),
         pl.col("region").alias("Region"),
@@ -28,7 +32,7 @@ def ticks_table(ticks: pl.DataFrame, *, rows: int, key: str) -> None:
         pl.coalesce(
             "detail", pl.when(pl.col("outcome") != Outcome.OK.value).then(pl.col("outcome").replace_strict(SAID))
         ).alias("Detail"),
-    )
+    ).drop(left_out)
     st.dataframe(
         shown,
         key=key,

@@ -11,7 +11,7 @@ from app.components.words import ago, plain
 from pipeline.health import Health
 from pipeline.store.fleet import RegionFacts
 
-CHECKING = ("tables", "pusher", "prober", "recorder")  # without these, states run out
+CHECKING = ("tables", "regions", "pusher", "prober", "recorder")  # without these, states run out
 
 
 def checks_run(health: Health) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from datetime import datetime
+from itertools import accumulate
+from unicodedata import bidirectional, east_asian_width
 
 from pipeline.charts.palette import SYMBOLS, sign
 from pipeline.charts.states import lasting
@@ -47,17 +50,44 @@ COLOURS = {
     State.PAUSED: "gray",
 }
 NOTHING = "\N{EN DASH}"  # stands where there is no value
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")  # begins or ends of a direction
+_LINK = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)\S+|\S+@\S+\.\S+", re.IGNORECASE)
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&@/])")
 
 
 def plain(text: str) -> str:
     """Text that somebody else wrote, for a place that reads Markdown: shown as it is, never obeyed."""
-    return _SPECIAL.sub(r"\\\1", text.replace("\n", " "))
+    return _SPECIAL.sub(r"\\\1", unturned(text.replace("\n", " ")))
 
 
 def verbatim(text: str) -> str:
     """Text that somebody else wrote, in a code span: no link is made of it."""
-    return "`" + text.replace("`", "'").replace("\n", " ") + "`"
+    return "`" + unturned(text.replace("`", "'").replace("\n", " ")) + "`"
+
+
+def unlinked(text: str) -> str:
+    """As `plain`, and what reads like an address in a code span: a server's words become no link of ours."""
+    pieces, at = [], 0
+    for found in _LINK.finditer(text):
+        pieces += [plain(text[at : found.start()]) if at < found.start() else "", verbatim(found[0])]
+        at = found.end()
+    return "".join([*pieces, plain(text[at:])])
+
+
+def unturned(text: str) -> str:
+    """Text that somebody else wrote without what would turn the line around it: such marks are shown as a box.
+
+    What is written from right to left is isolated, so that its line goes on from left to right after it.
+    """
+    bare = _TURNING.sub("\N{REPLACEMENT CHARACTER}", text)
+    turned = any(bidirectional(letter) in ("R", "AL", "AN") for letter in bare)
+    return f"\N{FIRST STRONG ISOLATE}{bare}\N{POP DIRECTIONAL ISOLATE}" if turned else bare
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many letters of a text, wide ones counted twice."""
+    wide = list(accumulate(2 if east_asian_width(letter) in "WF" else 1 for letter in text))
+    return text if not wide or wide[-1] <= most else text[: bisect(wide, most - 1)].rstrip() + "…"
 
 
 def ago(at: datetime | None, now: datetime) -> str:
@@ -77,6 +107,11 @@ def milliseconds(ms: float | None) -> str:
     if ms is None:
         return NOTHING
     return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
+
+
+def grouped(count: int) -> str:
+    """A whole number with its thousands apart, as everywhere on our pages."""
+    return f"{count:,}".replace(",", " ")
 
 
 def percent(share: float | None, digits: int = 2) -> str:
@@ -130,7 +165,18 @@ def _why_unknown(row: SiteRow, *, confirming: bool) -> str:
         return "no region checks it"
     if all(s.standing.slot_at is None for s in row.seen):
         return "first check failed, confirming" if confirming else "waiting for the first check"
-    ours = {reason(s.standing.outcome, s.standing.detail) for s in row.seen if s.standing.state is State.UNKNOWN}
+    asked = [s for s in row.seen if s.standing.slot_at is not None]
+    ours = {reason(s.standing.outcome, s.standing.detail) for s in asked if s.standing.state is State.UNKNOWN}
+    waiting = len(row.seen) - len(asked)
     lapsed = sum(s.standing.state is not State.UNKNOWN and s.state is State.UNKNOWN for s in row.seen)
     said = [f"no fresh check from {lapsed} of {len(row.seen)} regions"] if lapsed else []
+    if waiting:
+        said.append(f"waiting for the first check from {waiting} of {len(row.seen)} regions")
     return "; ".join([*said, *sorted(ours)])
+
+
+def waits(row: SiteRow) -> bool:
+    """Whether there is no verdict yet, since a region's first check has not come in."""
+    if row.state is State.PAUSED or row.checked_at is None:
+        return row.checked_at is None
+    return row.state is State.UNKNOWN and any(seen.standing.slot_at is None for seen in row.seen)

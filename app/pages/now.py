@@ -9,6 +9,7 @@ from app.components import code, first_run, rows, well
 from app.components.boundary import live
 from app.components.charting import draw, titled
 from pipeline import charts
+from pipeline.charts.palette import gutter_of, over_range
 from pipeline.store.overview import Wanted
 from pipeline.vocabulary import State
 
@@ -33,15 +34,23 @@ def what_is_broken() -> None:
 def the_last_hour() -> None:
     fleet = data.fleet()
     failing = data.find(FAILING).rows[:6]
+    spans = rows.labelled(data.spans(tuple(row.id for row in failing), "1h"), failing)
+    over, gutter = over_range(fleet["at"].min(), fleet["until"].max()), gutter_of([*spans["label"], *fleet["region"]])
     if not fleet.is_empty():
         note = "share of the sites checked in each minute, each by its worst state in it"
         titled("The last hour, by region", note, name="fleet", frame=fleet, code=code.fleet())
-        draw(charts.fleet(fleet), key="fleet-chart", alt_text=f"{note} and region by region, in the last hour")
+        draw(
+            charts.fleet(fleet, over, gutter=gutter),
+            key="fleet-chart",
+            alt_text=f"{note} and region by region, in the last hour",
+        )
     if failing:
-        spans = rows.labelled(data.spans(tuple(row.id for row in failing), "1h"), failing)
         keys = [row.key for row in failing]
-        titled("What fails now", "in the last hour", name="failing", frame=spans, code=code.failing(keys))
-        draw(charts.strip(spans), key="failing-chart", alt_text="states of the failing sites by region, last hour")
+        titled(
+            "Failing sites", "the last hour of each, by region", name="failing", frame=spans, code=code.failing(keys)
+        )
+        chart = charts.strip(spans, over, gutter=gutter)
+        draw(chart, key="failing-chart", alt_text="states of the failing sites by region, last hour")
 
 
 @live(5)

@@ -18,6 +18,8 @@ from app.components import (
     site_overview,
     site_state,
     site_window,
+    tab,
+    tested,
 )
 from app.components.boundary import live
 from app.components.charting import draw, titled
@@ -25,6 +27,7 @@ from app.components.ticks_table import is_test, ticks_table
 from app.components.words import plain
 from app.windows import HOUR
 from pipeline import charts
+from pipeline.applicable import is_bare
 from pipeline.store.overview import SiteRow
 from pipeline.vocabulary import State
 
@@ -37,10 +40,10 @@ def head(key: str) -> None:
     site_head.regions(row, now)
 
 
-@live(60)
+@live(10)  # soon after the head, which it must not contradict for long
 def uptime(row: SiteRow) -> None:
     with st.skeleton(height=140):  # seen only where the store takes its time
-        uptimes = {window: data.uptimes((row.id,), window)[row.id] for window in data.WINDOWS}
+        uptimes = {window: data.uptimes((row.id,), window, age_s=10)[row.id] for window in data.WINDOWS}
     frame = site_head.as_frame(uptimes)
     note = "of the time that is known, mean over regions; degraded counts as up"
     titled("Uptime", note, name=f"{row.key}-uptime", frame=frame, code=code.uptime(row.key))
@@ -53,19 +56,13 @@ def newest(row: SiteRow, seen_from: tuple[str, ...]) -> None:
     note = "newest first; a test is not part of uptime"
     titled("Checks", note, name=f"{row.key}-checks", frame=ticks, code=code.ticks(row.key))
     tests = is_test(ticks)
-    if not tests.is_empty():
+    if not tests.is_empty() and not tested.is_shown(row.key):
         st.caption("The last test:")
         draw(charts.waterfall(tests), key="waterfall", alt_text=f"Phases of the last test of {row.name} by region.")
     if ticks.is_empty():
         st.caption("◌ No check yet.")
     else:
-        ticks_table(ticks, rows=14, key="ticks")
-
-
-def test(key: str) -> None:
-    asked = data.test_now(key)
-    where = f"{asked} {'region' if asked == 1 else 'regions'}"
-    flash.say(f"Asked {where} for a check; it appears below within seconds." if asked else "No region checks it now.")
+        ticks_table(ticks, rows=14, key="ticks", asks=not is_bare(row.url))
 
 
 def pause(key: str, paused: bool) -> None:
@@ -75,10 +72,10 @@ def pause(key: str, paused: bool) -> None:
 
 def actions(row: SiteRow) -> None:
     paused = row.state is State.PAUSED
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with st.container(key="actions", horizontal=True, vertical_alignment="bottom", gap="small"):
         st.title(plain(row.name), width="stretch")
         look: Literal["primary", "secondary"] = "secondary" if paused else "primary"
-        st.button("Test now", key="test", type=look, disabled=paused, on_click=test, args=(row.key,))
+        st.button("Test now", key="test", type=look, disabled=paused, on_click=tested.ask, args=(row.key,))
         st.button("Resume" if paused else "Pause", key="pause", on_click=pause, args=(row.key, not paused))
         st.button("Settings", key="edit", on_click=site_dialogs.open_edit, args=(row.key,))
         st.button("Delete …", key="delete", on_click=site_dialogs.open_delete, args=([row.key],))
@@ -116,7 +113,9 @@ elif (deleted := st.session_state.pop("deleted", None)) and key in deleted:
     st.switch_page("pages/sites.py")
 else:
     row = data.row(key)
+    tab.says(row.name)
     actions(row)
+    tested.tested(row)
     site_head.facts(row)
     head(key)
     uptime(row)

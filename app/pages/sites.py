@@ -50,7 +50,9 @@ def filters() -> tuple[Wanted, str]:
     states, region, span = _states_region_and_range(keys)
     there = "" if region == EVERYWHERE else region
     page = address.number("page")
-    return Wanted(words or "", tuple(map(State, states)), tags, ORDER[sort], page, SIZE, there), span
+    return Wanted(
+        (words or "").replace("\0", ""), tuple(map(State, states)), tags, ORDER[sort], page, SIZE, there
+    ), span
 
 
 def _states_region_and_range(keys: list[str]) -> tuple[tuple[str, ...], str, str]:
@@ -90,7 +92,7 @@ def table(wanted: Wanted, span: str) -> None:
     if not found.rows:
         nothing_found(wanted)
         return
-    actions = st.container(horizontal=True, vertical_alignment="center")
+    actions = st.container(key="actions", horizontal=True, vertical_alignment="center")
     picked = site_table(found.rows, over, now)
     with actions:
         first = (page_of(wanted, found.total) - 1) * SIZE + 1

@@ -11,11 +11,14 @@ import polars as pl
 from pipeline.charts.palette import (
     COLOURS,
     GROUND,
+    GUTTER,
     PHASE_COLOURS,
+    halfway,
     layered,
     legend,
     milliseconds_axis,
     over_buckets,
+    reach,
     region_colours,
     region_dashes,
     time_axis,
@@ -28,28 +31,33 @@ PHASES = tuple(PHASE_COLOURS)
 PHASE_NAMES = {"dns": "DNS", "connect": "connect", "tls": "TLS", "ttfb": "first byte", "transfer": "transfer"}
 
 
-def latency(frame: pl.DataFrame, *, height: int = 240) -> alt.LayerChart:
+def latency(
+    frame: pl.DataFrame, *, over: tuple[float, float] | None = None, gutter: int = GUTTER, height: int = 240
+) -> alt.LayerChart:
     """Median as a line, up to the 95th percentile as a band, failed checks as crosses on the ground.
 
-    `frame`: [at, region, p50_ms, p95_ms, checks, failed], one row a bucket, null where no check answered.
+    `frame`: [at, region, p50_ms, p95_ms, checks, failed], one row a bucket, null where no check answered. What is of a
+    bucket stands in its middle. The axis reaches over `over` (see `over_range`), or all of the buckets.
     """
     regions = sorted(frame["region"].unique())
     neighbours = [pl.col("p50_ms").shift(step).over("region").is_null() for step in (1, -1)]
     drawn = frame.sort("region", "at").with_columns(
-        alone=pl.col("p50_ms").is_not_null() & neighbours[0] & neighbours[1]
+        alone=pl.col("p50_ms").is_not_null() & neighbours[0] & neighbours[1],
+        since=pl.col("at"),
+        at=halfway(pl.col("at"), frame["at"]),
     )
-    axis = time_axis()  # empty buckets count, so it reaches over all that was asked for
+    axis, span = time_axis(), over or over_buckets(frame["at"])
     base = alt.Chart(drawn).encode(axis, region_colours(regions))
     tooltip = [
-        alt.Tooltip("at:T", title="from", format="%d %b %H:%M:%S UTC"),
+        alt.Tooltip("since:T", title="from", format="%d %b %H:%M:%S UTC"),
         alt.Tooltip("region:N", title="region"),
-        alt.Tooltip("p50_ms:Q", title="median ms", format=",.1f"),
-        alt.Tooltip("p95_ms:Q", title="95th percentile ms", format=",.1f"),
+        alt.Tooltip("p50_ms:Q", title="median ms", format=".1f"),
+        alt.Tooltip("p95_ms:Q", title="95th percentile ms", format=".1f"),
         alt.Tooltip("checks:Q", title="answered"),
         alt.Tooltip("failed:Q", title="failed"),
     ]
     band = base.mark_area(opacity=0.16, invalid=GAP).encode(
-        alt.Y("p50_ms:Q", axis=milliseconds_axis(), scale=alt.Scale(zero=True, nice=True)), alt.Y2("p95_ms:Q")
+        alt.Y("p50_ms:Q", axis=milliseconds_axis(gutter), scale=alt.Scale(zero=True, nice=True)), alt.Y2("p95_ms:Q")
     )
     line = base.mark_line(strokeWidth=1.6, invalid=GAP).encode(alt.Y("p50_ms:Q"), region_dashes(regions))
     layers: list[alt.Chart] = [band, line]
@@ -77,13 +85,15 @@ def latency(frame: pl.DataFrame, *, height: int = 240) -> alt.LayerChart:
         )
         .add_params(near)
     )
-    return layered(*layers, target, height=height)
+    return layered(*layers, *([reach(span)] if span else []), target, height=height)
 
 
-def phases(frame: pl.DataFrame, *, height: int = 200) -> alt.Chart:
+def phases(
+    frame: pl.DataFrame, *, over: tuple[float, float] | None = None, gutter: int = GUTTER, height: int = 200
+) -> alt.Chart:
     """Mean milliseconds of each phase, stacked in the order in which they happen; bars, so that a gap stays empty.
 
-    `frame`: [at, phase, ms], one row a bucket and phase, null where no check answered.
+    `frame`: [at, phase, ms], one row a bucket and phase, null where no check answered; `over` as for `latency`.
     """
     times = frame["at"].unique().sort()
     width = times.diff().min() if len(times) > 1 else None
@@ -98,15 +108,15 @@ def phases(frame: pl.DataFrame, *, height: int = 200) -> alt.Chart:
         alt.Chart(drawn)
         .mark_bar(strokeWidth=0, invalid="break-paths-show-domains")  # the axis reaches over what is missing
         .encode(
-            time_axis(over=over_buckets(times)),
+            time_axis(over=over or over_buckets(times)),
             alt.X2("until:T"),
-            alt.Y("low:Q", axis=milliseconds_axis()),
+            alt.Y("low:Q", axis=milliseconds_axis(gutter)),
             alt.Y2("high:Q"),
             _phase_colours(),
             tooltip=[
                 alt.Tooltip("at:T", title="from", format="%d %b %H:%M:%S UTC"),
                 alt.Tooltip("name:N", title="phase"),
-                alt.Tooltip("ms:Q", title="mean ms", format=",.1f"),
+                alt.Tooltip("ms:Q", title="mean ms", format=".1f"),
             ],
         )
         .properties(height=height, width="container")
@@ -142,16 +152,21 @@ def waterfall(frame: pl.DataFrame) -> alt.LayerChart:
             tooltip=[
                 alt.Tooltip("label:N", title="check"),
                 alt.Tooltip("name:N", title="phase"),
-                alt.Tooltip("start_ms:Q", title="began at ms", format=",.1f"),
-                alt.Tooltip("ms:Q", title="took ms", format=",.1f"),
+                alt.Tooltip("start_ms:Q", title="began at ms", format=".1f"),
+                alt.Tooltip("ms:Q", title="took ms", format=".1f"),
             ],
         )
     )
     ends = long.group_by("row", "label", maintain_order=True).agg(end_ms=pl.col("end_ms").max())
+    ends = ends.with_columns(
+        said=pl.when(pl.col("end_ms") < 10)
+        .then(pl.col("end_ms").round(1).cast(pl.String))
+        .otherwise(pl.col("end_ms").round(0).cast(pl.Int64).cast(pl.String))
+    )
     totals = (
         alt.Chart(ends)
         .mark_text(align="left", dx=6, fontSize=12, color="#8a8f9c")
-        .encode(alt.X("end_ms:Q"), rows, alt.Text("end_ms:Q", format=",.0f"))
+        .encode(alt.X("end_ms:Q"), rows, alt.Text("said:N"))
     )
     return layered(bars, totals, height=max(1, len(frame)) * 30 + GROUND)
 

@@ -9,7 +9,7 @@ import altair as alt
 import polars as pl
 
 from pipeline.charts.latency import GAP
-from pipeline.charts.palette import layered, time_axis
+from pipeline.charts.palette import extent, layered, time_axis
 from pipeline.charts.shapes import COUNTED
 from pipeline.charts.states import SLIVER, joined, stacked, state_colours
 from pipeline.vocabulary import State
@@ -22,7 +22,7 @@ Range = tuple[datetime, datetime]
 
 
 def overview(
-    frame: pl.DataFrame, *, brush: Range | None = None, shown: Range | None = None, height: int = 118
+    frame: pl.DataFrame, *, brush: Range | None = None, shown: Range | None = None, gutter: int = 0, height: int = 118
 ) -> alt.LayerChart:
     """States of all regions as stacked shares at the ground, the 95th percentile above; a drag picks a window.
 
@@ -32,7 +32,9 @@ def overview(
     """
     drawn = _drawn(frame)
     x = time_axis()
-    y = alt.Y("low:Q", axis=None, scale=alt.Scale(domain=[0, 1], nice=False))
+    # As far from the left as the charts below, which say something there.
+    blank = alt.Axis(title=None, labels=False, ticks=False, domain=False, grid=False, **extent(gutter))
+    y = alt.Y("low:Q", axis=blank if gutter else None, scale=alt.Scale(domain=[0, 1], nice=False))
     picked = alt.selection_interval(
         name=WINDOW,
         encodings=["x"],
@@ -81,7 +83,7 @@ def _marked(drawn: pl.DataFrame, shown: Range | None) -> pl.DataFrame:
 def _tooltip() -> list[Any]:
     return [
         alt.Tooltip("at:T", title="from", format="%d %b %H:%M UTC"),
-        alt.Tooltip("p95_ms:Q", title="95th percentile ms", format=",.1f"),
+        alt.Tooltip("p95_ms:Q", title="95th percentile ms", format=".1f"),
         alt.Tooltip("down_share:Q", title="down", format=".2%"),
         alt.Tooltip("unknown_share:Q", title="unknown", format=".2%"),
     ]

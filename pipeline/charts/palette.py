@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,6 +53,8 @@ CLOCK = {
     "quarter": "%b",
     "year": "%Y",
 }
+GUTTER = 64  # pixels left of a chart in which its axis says what is what: charts below each other then line up
+WIDEST_GUTTER = 230
 GROUND = 84  # pixels that a time axis and a legend take, where a chart is fitted into its height
 
 
@@ -101,9 +103,42 @@ def legend(symbol: str | None = None) -> alt.Legend:
     return alt.Legend(title=None, orient="top", direction="horizontal", offset=6, symbolOpacity=1, **looks)
 
 
-def milliseconds_axis() -> alt.Axis:
-    """Milliseconds, said at each number."""
-    return alt.Axis(title=None, tickCount=5, labelExpr="datum.label + ' ms'")
+def milliseconds_axis(gutter: int | None = None) -> alt.Axis:
+    """Milliseconds, said at each number; in a `gutter` of so many pixels where others line up with it."""
+    return alt.Axis(title=None, tickCount=5, labelExpr="datum.label + ' ms'", **extent(gutter))
+
+
+def extent(gutter: int | None) -> dict[str, Any]:
+    """What makes an axis as wide as its gutter, whatever it has to say."""
+    return {} if gutter is None else {"minExtent": gutter, "maxExtent": gutter, "labelLimit": gutter - 8}
+
+
+def gutter_of(labels: Iterable[str]) -> int:
+    """The pixels that the longest of these labels takes, and at least as many as numbers do."""
+    longest = max(map(len, labels), default=0)
+    return max(GUTTER, min(WIDEST_GUTTER, round(5.5 * longest) + 16))
+
+
+def widest(*ranges: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The times that several charts reach over together."""
+    known = [each for each in ranges if each is not None]
+    return (min(first for first, _ in known), max(last for _, last in known)) if known else None
+
+
+def reach(over: tuple[float, float]) -> alt.Chart:
+    """A layer without marks that can be seen: the axis then reaches over all of `over`.
+
+    Layers that each name a domain leave Vega without one where some of them follow the pointer.
+    """
+    ends = pl.DataFrame({"at": over}).with_columns(pl.col("at").cast(pl.Int64).cast(pl.Datetime("ms", "UTC")))
+    chart: alt.Chart = alt.Chart(ends).mark_rule(opacity=0, tooltip=None).encode(time_axis())
+    return chart
+
+
+def halfway(times: pl.Expr, buckets: pl.Series) -> pl.Expr:
+    """The middle of each bucket: what was measured in it happened around then, not at its start."""
+    width = buckets.unique().sort().diff().min()
+    return times + (width if isinstance(width, timedelta) else timedelta(minutes=1)) / 2
 
 
 def region_colours(regions: Sequence[str]) -> alt.Color:

@@ -15,7 +15,18 @@ import polars as pl
 
 from pipeline import frames
 from pipeline.charts.latency import GAP
-from pipeline.charts.palette import layered, milliseconds_axis, region_colours, region_dashes, time_axis
+from pipeline.charts.palette import (
+    GUTTER,
+    extent,
+    halfway,
+    layered,
+    milliseconds_axis,
+    over_buckets,
+    reach,
+    region_colours,
+    region_dashes,
+    time_axis,
+)
 from pipeline.charts.shapes import grid
 
 _COUNT, _REAL = pl.Int64(), pl.Float64()
@@ -76,9 +87,9 @@ def probers(frame: pl.DataFrame, decisions: pl.DataFrame, *, height: int = 180) 
     """
     regions = _regions(frame)
     axis, colours = time_axis(), region_colours(regions)
-    drawn = frame.select("at", "region", "probers", "probers_low", "probers_high")
+    drawn = frame.select("at", "region", "probers", "probers_low", "probers_high", since="at")
     base = alt.Chart(drawn).encode(axis, colours)
-    whole = alt.Axis(title=None, tickMinStep=1, format="d", tickCount=4)
+    whole = alt.Axis(title=None, tickMinStep=1, format="d", tickCount=4, **extent(GUTTER))
     scale = alt.Scale(domainMin=0, nice=True)
     band = base.mark_area(opacity=0.16, invalid=GAP, interpolate=STEP).encode(
         alt.Y("probers_low:Q", axis=whole, scale=scale), alt.Y2("probers_high:Q")
@@ -105,33 +116,33 @@ def probers(frame: pl.DataFrame, decisions: pl.DataFrame, *, height: int = 180) 
                 alt.Y("after:Q"),
                 alt.Shape("direction:N", scale=shape, legend=None),
                 tooltip=[
-                    *_where("at"),
+                    *_where("at", "at"),
                     alt.Tooltip("moved:N", title="probers"),
                     alt.Tooltip("reason:N", title="because"),
                 ],
             )
         )
-    return layered(*layers, height=height)
+    return layered(*layers, *_reach(frame), height=height)
 
 
 def lateness(frame: pl.DataFrame, *, height: int = 180) -> alt.LayerChart:
     """How long after their time checks began: the median as a line, up to the 95th percentile as a band; `SAMPLED`."""
     regions = _regions(frame)
     axis, colours = time_axis(), region_colours(regions)
-    drawn = frame.select("at", "region", "lateness_p50_ms", "lateness_p95_ms")
+    drawn = _halfway(frame.select("at", "region", "lateness_p50_ms", "lateness_p95_ms"))
     base = alt.Chart(drawn).encode(axis, colours)
     band = base.mark_area(opacity=0.2, invalid=GAP).encode(
-        alt.Y("lateness_p50_ms:Q", axis=milliseconds_axis(), scale=alt.Scale(zero=True, nice=True)),
+        alt.Y("lateness_p50_ms:Q", axis=milliseconds_axis(GUTTER), scale=alt.Scale(zero=True, nice=True)),
         alt.Y2("lateness_p95_ms:Q"),
     )
     line = base.mark_line(strokeWidth=1.6, invalid=GAP).encode(alt.Y("lateness_p50_ms:Q"), region_dashes(regions))
     tooltip = [
         *_where(),
-        alt.Tooltip("lateness_p50_ms:Q", title="median ms", format=",.0f"),
-        alt.Tooltip("lateness_p95_ms:Q", title="95th percentile ms", format=",.0f"),
+        alt.Tooltip("lateness_p50_ms:Q", title="median ms", format=".0f"),
+        alt.Tooltip("lateness_p95_ms:Q", title="95th percentile ms", format=".0f"),
     ]
     near = _near(drawn.drop_nulls("lateness_p50_ms"), "lateness_p50_ms", axis, colours, tooltip)
-    return layered(band, line, near, height=height)
+    return layered(band, line, *_reach(frame), near, height=height)
 
 
 def lag(frame: pl.DataFrame, name: str, *, height: int = 150) -> alt.LayerChart:
@@ -139,24 +150,35 @@ def lag(frame: pl.DataFrame, name: str, *, height: int = 150) -> alt.LayerChart:
     says, label = LAGS[name]
     regions = _regions(frame)
     axis, colours = time_axis(), region_colours(regions)
-    drawn = frame.select("at", "region", name)
+    drawn = _halfway(frame.select("at", "region", name))
     line = alt.Chart(drawn).mark_line(strokeWidth=1.6, invalid=GAP)
     amount = alt.Axis(title=None, tickCount=4, tickMinStep=1, format="d", labelExpr=label)
     highest = drawn[name].cast(_REAL).max()
     most = max(1.0, highest) if isinstance(highest, float) else 1.0  # where nothing waits there is a scale, too
     figure = alt.Y(f"{name}:Q", axis=amount, scale=alt.Scale(domain=[0.0, most], nice=True))
-    tooltip = [*_where(), alt.Tooltip(f"{name}:Q", title=says, format=",.1f" if name.endswith("_s") else ",d")]
+    tooltip = [*_where(), alt.Tooltip(f"{name}:Q", title=says, format=".1f" if name.endswith("_s") else "d")]
     near = _near(drawn.drop_nulls(name), name, axis, colours, tooltip)
-    return layered(line.encode(axis, colours, figure, region_dashes(regions)), near, height=height)
+    drawn_line = line.encode(axis, colours, figure, region_dashes(regions))
+    return layered(drawn_line, *_reach(frame), near, height=height)
 
 
 def _regions(frame: pl.DataFrame) -> Sequence[str]:
     return sorted(frame["region"].unique())
 
 
-def _where(title: str = "from") -> list[alt.Tooltip]:
+def _halfway(frame: pl.DataFrame) -> pl.DataFrame:
+    """With what is of a bucket in its middle; `since` is when it began."""
+    return frame.with_columns(since=pl.col("at"), at=halfway(pl.col("at"), frame["at"]))
+
+
+def _reach(frame: pl.DataFrame) -> list[alt.Chart]:
+    over = over_buckets(frame["at"])
+    return [reach(over)] if over else []
+
+
+def _where(title: str = "from", field: str = "since") -> list[alt.Tooltip]:
     return [
-        alt.Tooltip("at:T", title=title, format="%d %b %H:%M:%S UTC"),
+        alt.Tooltip(f"{field}:T", title=title, format="%d %b %H:%M:%S UTC"),
         alt.Tooltip("region:N", title="region"),
     ]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import altair as alt
 import polars as pl
 
-from pipeline.charts.palette import COLOURS, GROUND, layered, legend, over_range, sign, time_axis
+from pipeline.charts.palette import COLOURS, GROUND, extent, layered, legend, over_range, sign, time_axis
 from pipeline.charts.shapes import COUNTED
 from pipeline.vocabulary import State
 
@@ -18,7 +16,7 @@ SHARE = 0.84  # of a region's row; the rest is the space to the next one
 SLIVER = 0.12  # of a row: what a failure takes at least, where a bucket is hours long
 
 
-def strip(frame: pl.DataFrame, over: tuple[datetime, datetime] | None = None) -> alt.LayerChart:
+def strip(frame: pl.DataFrame, over: tuple[float, float] | None = None, *, gutter: int | None = None) -> alt.LayerChart:
     """One row a series: when it was in which state. Unknown is an empty outline. Its axis spans `over`, or all.
 
     `frame`: [region, at, until, state, checks]; with a column `label` that is what a row is called by, else its region.
@@ -31,13 +29,18 @@ def strip(frame: pl.DataFrame, over: tuple[datetime, datetime] | None = None) ->
     )
     present = [state for state in State if state.value in drawn["state"].unique()]
     order = drawn["label"].unique(maintain_order=True).to_list()
-    axis = time_axis(over=over_range(*over or (drawn["at"].min(), drawn["until"].max())))
-    layers = [_layer(drawn.filter(pl.col("state") == state.value), axis, state, present, order) for state in present]
+    axis = time_axis(over=over or over_range(drawn["at"].min(), drawn["until"].max()))
+    layers = [
+        _layer(drawn.filter(pl.col("state") == state.value), axis, state, present, order, gutter) for state in present
+    ]
     return layered(*layers or [alt.Chart(drawn).mark_bar()], height=max(1, len(order)) * ROW + GROUND)
 
 
-def _layer(frame: pl.DataFrame, axis: alt.X, state: State, present: list[State], order: list[str]) -> alt.Chart:
-    labels = alt.Axis(title=None, labelLimit=260, ticks=False, domain=False, labelPadding=8)
+def _layer(
+    frame: pl.DataFrame, axis: alt.X, state: State, present: list[State], order: list[str], gutter: int | None
+) -> alt.Chart:
+    wide = extent(gutter) or {"labelLimit": 260}
+    labels = alt.Axis(title=None, ticks=False, domain=False, labelPadding=8, **wide)
     scale = alt.Scale(domain=[sign(each) for each in present], range=[COLOURS[each] for each in present])
     colour = alt.Color("sign:N", scale=scale, legend=legend("square"))
     height = {"band": FILL.get(state, 0.66)}
@@ -64,7 +67,7 @@ def _layer(frame: pl.DataFrame, axis: alt.X, state: State, present: list[State],
     return chart
 
 
-def fleet(frame: pl.DataFrame) -> alt.Chart:
+def fleet(frame: pl.DataFrame, over: tuple[float, float] | None = None, *, gutter: int | None = None) -> alt.Chart:
     """What each region saw of all sites: the share of sites in each state, the worst at the bottom.
 
     `frame`: [region, at, until, down, degraded, unknown, up], counts of sites; a minute without any stays empty.
@@ -76,10 +79,10 @@ def fleet(frame: pl.DataFrame) -> alt.Chart:
         alt.Tooltip("amount:Q", title="sites"),
         alt.Tooltip("total:Q", title="of"),
     ]
-    return _rows(frame, stacked(frame), tooltip, row=44)
+    return _rows(frame, stacked(frame), tooltip, row=44, over=over, gutter=gutter)
 
 
-def shares(frame: pl.DataFrame) -> alt.Chart:
+def shares(frame: pl.DataFrame, over: tuple[float, float] | None = None, *, gutter: int | None = None) -> alt.Chart:
     """How much of each bucket a region held each state, the worst at the bottom; what was not called for stays empty.
 
     `frame`: [region, at, until, down, degraded, unknown, up], seconds, as `shares_of` makes it. However short, a
@@ -95,7 +98,7 @@ def shares(frame: pl.DataFrame) -> alt.Chart:
         alt.Tooltip("lasted:N", title="for"),
         alt.Tooltip("share:Q", title="share", format=".2%"),
     ]
-    return _rows(frame, drawn, tooltip, row=28)
+    return _rows(frame, drawn, tooltip, row=28, over=over, gutter=gutter)
 
 
 def stacked(frame: pl.DataFrame, *, least: float = 0.0) -> pl.DataFrame:
@@ -149,7 +152,15 @@ def state_colours(present: list[State], mark: alt.Legend | None) -> alt.Color:
     return alt.Color("sign:N", scale=scale, legend=mark)
 
 
-def _rows(frame: pl.DataFrame, drawn: pl.DataFrame, tooltip: list[alt.Tooltip], *, row: int) -> alt.Chart:
+def _rows(
+    frame: pl.DataFrame,
+    drawn: pl.DataFrame,
+    tooltip: list[alt.Tooltip],
+    *,
+    row: int,
+    over: tuple[float, float] | None,
+    gutter: int | None,
+) -> alt.Chart:
     """A row of stacked bars for each region of `frame`."""
     regions = sorted(frame["region"].unique())
     placed = drawn.join(
@@ -166,12 +177,13 @@ def _rows(frame: pl.DataFrame, drawn: pl.DataFrame, tooltip: list[alt.Tooltip], 
         grid=False,
         ticks=False,
         domain=False,
+        **extent(gutter),
     )
     chart: alt.Chart = (
         alt.Chart(placed)
         .mark_bar()
         .encode(
-            time_axis(over=over_range(frame["at"].min(), frame["until"].max())),
+            time_axis(over=over or over_range(frame["at"].min(), frame["until"].max())),
             alt.X2("until:T"),
             alt.Y("low:Q", axis=axis, scale=alt.Scale(domain=[0, max(1, len(regions))], nice=False)),
             alt.Y2("high:Q"),

@@ -25,6 +25,7 @@ class Standing(Struct, frozen=True):
     detail: str | None = None
     latency_ms: float | None = None
     status: int | None = None
+    expires_at: datetime | None = None
 
 
 def fold(standing: Standing, tick: Tick, *, settle_s: float) -> Standing:
@@ -45,6 +46,8 @@ def fold(standing: Standing, tick: Tick, *, settle_s: float) -> Standing:
         detail=tick.detail,
         latency_ms=tick.latency_ms,
         status=tick.status,
+        # A failure may end before there is a certificate; an answer without one says that there is none.
+        expires_at=tick.expires_at or (None if tick.state is State.UP else standing.expires_at),
     )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from pipeline.declared import Declared, MisfitError, RegionIn, SiteIn
 from pipeline.declared_file import read_declared, read_lines, with_lines
 from pipeline.errors import InvalidInputError, Problem, UnavailableError
+from pipeline.ring import RingSource, no_keys
 from pipeline.store.edits import lock_edits, publish
 from pipeline.store.regions import add_region, change_region, list_regions, region_fields
 from pipeline.store.sites import add_sites, all_sites, change_site, site_fields
@@ -29,7 +30,12 @@ class Applied(Struct, frozen=True):
 
 
 def apply_file(
-    source: bytes, begin: Callable[[], AbstractContextManager[Connection]], *, now: datetime, actor: str
+    source: bytes,
+    begin: Callable[[], AbstractContextManager[Connection]],
+    *,
+    now: datetime,
+    actor: str,
+    ring: RingSource = no_keys,
 ) -> Applied:
     """Apply a file's text in a transaction that `begin` opens.
 
@@ -39,16 +45,22 @@ def apply_file(
         try:
             declared = read_declared(source)
         except InvalidInputError as error:
-            raise InvalidInputError([*error.problems, *_also_wrong(error, begin, now=now, actor=actor)]) from None
+            more = _also_wrong(error, begin, now=now, actor=actor, ring=ring)
+            raise InvalidInputError([*error.problems, *more]) from None
         with begin() as connection:
-            return apply(connection, declared, now=now, actor=actor)
+            return apply(connection, declared, now=now, actor=actor, ring=ring)
     except InvalidInputError as error:
         found = with_lines(error, read_lines(source)).problems
         raise InvalidInputError(sorted(found, key=lambda problem: problem.line or 0)) from None
 
 
 def _also_wrong(
-    refused: InvalidInputError, begin: Callable[[], AbstractContextManager[Connection]], *, now: datetime, actor: str
+    refused: InvalidInputError,
+    begin: Callable[[], AbstractContextManager[Connection]],
+    *,
+    now: datetime,
+    actor: str,
+    ring: RingSource,
 ) -> list[Problem]:
     """Of a file that is refused already, what the store finds in those entries that fit: they are applied on trial."""
     misfit = refused.__context__  # `read_declared` raises anew, with lines
@@ -64,7 +76,7 @@ def _also_wrong(
     problems: list[Problem] = []
     try:
         with begin() as connection:
-            _bring(connection, regions, sites, problems, now=now, actor=actor)
+            _bring(connection, regions, sites, problems, now=now, actor=actor, ring=ring)
             raise InvalidInputError(problems)  # noqa: TRY301 - whatever was found, it rolls back
     except InvalidInputError as error:
         return error.problems
@@ -72,7 +84,9 @@ def _also_wrong(
         return []
 
 
-def apply(connection: Connection, declared: Declared, *, now: datetime, actor: str) -> Applied:
+def apply(
+    connection: Connection, declared: Declared, *, now: datetime, actor: str, ring: RingSource = no_keys
+) -> Applied:
     """All of it or, on InvalidInputError, nothing (the caller's transaction rolls back).
 
     Everything is published as one edit at the end: the pusher waits from then on only, and the rows that the
@@ -81,7 +95,7 @@ def apply(connection: Connection, declared: Declared, *, now: datetime, actor: s
     regions = {f"regions[{position}].": region for position, region in enumerate(declared.regions)}
     sites = {f"sites[{position}].": site for position, site in enumerate(declared.sites)}
     problems: list[Problem] = []
-    result, touched = _bring(connection, regions, sites, problems, now=now, actor=actor)
+    result, touched = _bring(connection, regions, sites, problems, now=now, actor=actor, ring=ring)
     if problems:
         raise InvalidInputError(problems)
     if touched:
@@ -97,13 +111,14 @@ def _bring(
     *,
     now: datetime,
     actor: str,
+    ring: RingSource,
 ) -> tuple[Applied, set[int]]:
     """Write entries, by their places in the file; what happened to them, and the ids of the sites to publish."""
     regions, sites = _once(regions, problems), _once(sites, problems)
     lock_edits(connection)
     result, touched = Applied([], [], []), set[int]()
-    _apply_regions(connection, regions, result, touched, problems, now=now, actor=actor)
-    _apply_sites(connection, sites, result, touched, problems, now=now, actor=actor)
+    _apply_regions(connection, regions, result, touched, problems, now=now, actor=actor, ring=ring)
+    _apply_sites(connection, sites, result, touched, problems, now=now, actor=actor, ring=ring)
     return result, touched
 
 
@@ -116,18 +131,22 @@ def _apply_regions(
     *,
     now: datetime,
     actor: str,
+    ring: RingSource,
 ) -> None:
     present = {region.key: region_fields(region) for region in list_regions(connection)}
     for place, region in regions.items():
         with _collected(problems, place):
             if region.key not in present:
-                touched.update(add_region(connection, region, now=now, actor=actor))
+                touched.update(add_region(connection, region, now=now, actor=actor, ring=ring))
                 result.created.append(region.key)
             elif region.model_dump() == present[region.key]:
                 result.unchanged.append(region.key)
             else:
-                touched.update(change_region(connection, region.key, region.model_dump(), now=now, actor=actor))
-                result.changed.append(region.key)
+                fields = region.model_dump()
+                changed = change_region(connection, region.key, fields, now=now, actor=actor, ring=ring)
+                # A secret that is written out shows only now that it is the same.
+                (result.unchanged if changed is None else result.changed).append(region.key)
+                touched.update(changed or ())
 
 
 def _apply_sites(
@@ -139,6 +158,7 @@ def _apply_sites(
     *,
     now: datetime,
     actor: str,
+    ring: RingSource,
 ) -> None:
     present = {site.key: site_fields(site) for site in all_sites(connection)}
     new: dict[str, SiteIn] = {}
@@ -149,10 +169,11 @@ def _apply_sites(
             result.unchanged.append(site.key)
         else:
             with _collected(problems, place):
-                touched.update(change_site(connection, site.key, site.model_dump(), now=now, actor=actor))
-                result.changed.append(site.key)
+                changed = change_site(connection, site.key, site.model_dump(), now=now, actor=actor, ring=ring)
+                (result.changed if changed else result.unchanged).append(site.key)
+                touched.update(changed)
     with _collected(problems):
-        touched.update(add_sites(connection, list(new.values()), now=now, actor=actor, places=list(new)))
+        touched.update(add_sites(connection, list(new.values()), now=now, actor=actor, places=list(new), ring=ring))
         result.created.extend(site.key for site in new.values())
 
 

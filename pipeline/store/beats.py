@@ -28,7 +28,10 @@ class WorkerSeen(Struct, frozen=True):
 
 
 class Backlog(Struct, frozen=True):
-    """What waits in a region's streams: entries not yet taken, taken but not done, and their ages in seconds."""
+    """What waits in a region's streams: entries not yet taken, taken but not done, and their ages in seconds.
+
+    `oldest_tick_s` is the age of the oldest tick that is not recorded; `dead_letters` nobody could read or believe.
+    """
 
     region_id: int
     seen_at: datetime
@@ -38,6 +41,8 @@ class Backlog(Struct, frozen=True):
     oldest_pending_s: float
     ticks_waiting: int
     checks_added: int = 0  # ever, so that the difference of two is what arrived in between
+    oldest_tick_s: float = 0.0
+    dead_letters: int = 0
 
 
 class Sample(Struct, frozen=True):

@@ -16,9 +16,9 @@ from sqlalchemy import Connection, RowMapping, delete, func, insert, literal, se
 from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from pipeline.declared import STATUS_RANGE
+from pipeline.declared import expect_of
 from pipeline.store import tables as t
-from pipeline.vocabulary import Auth, Expect, Family, Network, Spec
+from pipeline.vocabulary import Auth, Family, Network, Spec
 
 EDIT_LOCK = 0x65646974  # "edit"
 STATES_HELD = 2  # k: a state is believed for this many intervals after its slot
@@ -91,7 +91,7 @@ def spec_of(site: Mapping[str, Any] | RowMapping) -> Spec:
         timeout_s=site["timeout_s"],
         method=site["method"],
         headers=site["headers"],
-        expect=_expect_of(site["expect"]),
+        expect=expect_of(site["expect"]),
         max_redirects=site["max_redirects"],
         confirmations=site["confirmations"],
         spacing_s=site["spacing_s"],
@@ -101,12 +101,6 @@ def spec_of(site: Mapping[str, Any] | RowMapping) -> Spec:
         verify_tls=site["verify_tls"],
         family=Family(site["family"]),
     )
-
-
-def _expect_of(declared: Mapping[str, Any]) -> Expect:
-    ranges = (STATUS_RANGE.match(entry) for entry in declared.get("status", ["200-399"]))
-    status = [(int(m[1]), int(m[2] or m[1])) for m in ranges if m]
-    return msgspec.convert({**declared, "status": status}, Expect)
 
 
 def _auth_of(declared: Mapping[str, str] | None) -> Auth | None:

@@ -34,7 +34,7 @@ from pipeline.judge.verdict import Standing, verdict, vote
 from pipeline.store import fleet
 from pipeline.store import tables as t
 from pipeline.store.engine import migrated
-from pipeline.store.regions import list_regions
+from pipeline.store.regions import count_unpaused, list_regions
 from pipeline.vocabulary import Outcome, Region, State
 
 # What needs a person comes first; unknown before up, since nobody knows that it is well.
@@ -99,6 +99,11 @@ class SiteRow(Struct, frozen=True):
         """The slowest region's last latency; None where none of them got an answer."""
         good = (s.standing.latency_ms for s in self.seen if s.state in (State.UP, State.DEGRADED))
         return max((ms for ms in good if ms is not None), default=None)
+
+    @property
+    def certificate_expires_at(self) -> datetime | None:
+        """The earliest end of a certificate that a region was shown last; None where there is none."""
+        return min((s.standing.expires_at for s in self.seen if s.standing.expires_at), default=None)
 
 
 class Found(Struct, frozen=True):
@@ -208,7 +213,9 @@ def our_health(connection: Connection, now: datetime) -> Health:
     if not migrated(connection):
         return health(now, None, [], [], migrated=False)
     seen = fleet.workers(connection, since=now - LOOK_BACK)
-    return health(now, fleet.pusher_row(connection).beat_at, seen, list_regions(connection), migrated=True)
+    regions, beat_at = list_regions(connection), fleet.pusher_row(connection).beat_at
+    unwatched = 0 if regions else count_unpaused(connection)
+    return health(now, beat_at, seen, regions, True, fleet.backlogs(connection), unwatched=unwatched)
 
 
 def since_unknown(standings: Sequence[Standing], now: datetime) -> datetime | None:
@@ -352,4 +359,5 @@ def _standing(row: RowMapping) -> Standing:
         detail=row["detail"],
         latency_ms=row["latency_ms"],
         status=row["status"],
+        expires_at=row["expires_at"],
     )

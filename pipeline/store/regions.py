@@ -6,10 +6,12 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
+from pipeline import secrets
 from pipeline.declared import RegionIn, parse
 from pipeline.errors import InvalidInputError, NotFoundError, Problem
+from pipeline.ring import RingSource, no_keys
 from pipeline.store import tables as t
 from pipeline.store.edits import lock_edits, network_of, publish, record
 from pipeline.vocabulary import Region
@@ -38,45 +40,74 @@ def get_region(connection: Connection, key: str) -> Region:
     return _region(row)
 
 
-def create_region(connection: Connection, region: RegionIn, *, now: datetime, actor: str) -> Region:
+def create_region(
+    connection: Connection, region: RegionIn, *, now: datetime, actor: str, ring: RingSource = no_keys
+) -> Region:
     """Add a region. Sites that follow all regions are checked from it at once. Errors: InvalidInputError."""
-    publish(connection, add_region(connection, region, now=now, actor=actor), now=now, actor=actor)
+    publish(connection, add_region(connection, region, now=now, actor=actor, ring=ring), now=now, actor=actor)
     return get_region(connection, region.key)
 
 
-def add_region(connection: Connection, region: RegionIn, *, now: datetime, actor: str) -> Sequence[int]:
-    """Write a new region and return the ids of the sites to publish. Errors: InvalidInputError."""
+def add_region(
+    connection: Connection, region: RegionIn, *, now: datetime, actor: str, ring: RingSource = no_keys
+) -> Sequence[int]:
+    """Write a new region and return the ids of the sites to publish. Errors: InvalidInputError.
+
+    `ring` seals user and password of its proxy, and without its keys these are refused.
+    """
     lock_edits(connection)
     if region.key in _keys(connection):
         raise InvalidInputError([Problem("key", f"there is a region {region.key!r} already")])
-    connection.execute(insert(t.regions).values(**_columns(region), created_at=now, updated_at=now))
+    fields = _sealed(region, {}, ring)
+    connection.execute(insert(t.regions).values(**_columns(fields), created_at=now, updated_at=now))
     record(connection, actor=actor, action="region_created", subject=region.key, now=now)
     return _followers(connection)
 
 
-def update_region(connection: Connection, key: str, changes: dict[str, Any], *, now: datetime, actor: str) -> Region:
+def update_region(
+    connection: Connection,
+    key: str,
+    changes: dict[str, Any],
+    *,
+    now: datetime,
+    actor: str,
+    ring: RingSource = no_keys,
+) -> Region:
     """Change the named fields. Errors: NotFoundError, InvalidInputError."""
-    if changed := change_region(connection, key, changes, now=now, actor=actor):
+    if changed := change_region(connection, key, changes, now=now, actor=actor, ring=ring):
         publish(connection, changed, now=now, actor=actor)
     return get_region(connection, key)
 
 
 def change_region(
-    connection: Connection, key: str, changes: dict[str, Any], *, now: datetime, actor: str
-) -> Sequence[int]:
-    """Write a change and return the ids of the sites to publish. Errors as for `update_region`."""
+    connection: Connection,
+    key: str,
+    changes: dict[str, Any],
+    *,
+    now: datetime,
+    actor: str,
+    ring: RingSource = no_keys,
+) -> Sequence[int] | None:
+    """Write a change and return the ids of the sites to publish, None where it is none. Errors as for `update_region`.
+
+    A secret in the form in which `region_fields` shows it stays as it was.
+    """
     lock_edits(connection)
     before = get_region(connection, key)
     if changes.get("key", key) != key:
         raise InvalidInputError([Problem("key", "a key stays as it is: exports and streams are named by it")])
     after = parse(RegionIn, region_fields(before) | changes)
-    if after.model_dump() == region_fields(before):
-        return []
+    was = _stored_fields(before)
+    wanted = _sealed(after, was, ring)
+    if wanted == was:
+        return None
     statement = update(t.regions).where(t.regions.c.id == before.id)
     # Who could sign in before a region came here must not be able to once it is elsewhere again.
     access = before.access + (after.managed != before.managed)
-    connection.execute(statement.values(**_columns(after), access=access, updated_at=now))
-    record(connection, actor=actor, action="region_changed", subject=key, now=now, changes=changes)
+    connection.execute(statement.values(**_columns(wanted), access=access, updated_at=now))
+    seen = secrets.shown_fields(wanted)
+    changed = {name: seen[name] for name in changes if name in seen}
+    record(connection, actor=actor, action="region_changed", subject=key, now=now, changes=changed)
     return _watched_from(connection, before.id)
 
 
@@ -95,10 +126,9 @@ def delete_region(connection: Connection, key: str, *, now: datetime, actor: str
     lock_edits(connection)
     region = get_region(connection, key)
     if only := _sites_only_in(connection, region.id):
-        names = ", ".join(only[:5]) + (" and others" if len(only) > 5 else "")
-        raise InvalidInputError(
-            [Problem("key", f"{names} would be checked from nowhere: give them another region first")]
-        )
+        raise _nowhere(only, "give them another region first")
+    if len(_keys(connection)) == 1 and (only := _unpaused_followers(connection)):
+        raise _nowhere(only, "add another region first, or pause them")
     watched = _watched_from(connection, region.id)
     connection.execute(
         update(t.regions).where(t.regions.c.id == region.id).values(deleted_at=now, updated_at=now),
@@ -130,7 +160,11 @@ def region_ids(connection: Connection, keys: Collection[str], field: str = "regi
 
 
 def region_fields(region: Region) -> dict[str, Any]:
-    """A region in the terms of its declaration."""
+    """A region in the terms of its declaration, as it may be shown: `sealed:…` in the place of a secret."""
+    return secrets.shown_fields(_stored_fields(region))
+
+
+def _stored_fields(region: Region) -> dict[str, Any]:
     return {
         "key": region.key,
         "name": region.name,
@@ -144,8 +178,16 @@ def region_fields(region: Region) -> dict[str, Any]:
     }
 
 
-def _columns(region: RegionIn) -> dict[str, Any]:
-    columns = region.model_dump()
+def _sealed(region: RegionIn, before: dict[str, Any], ring: RingSource) -> dict[str, Any]:
+    """The fields as they are stored. Errors: InvalidInputError where a secret cannot be kept."""
+    fields, flaws = secrets.stored_fields(region.model_dump(), before, ring)
+    if flaws:
+        raise InvalidInputError([Problem(*flaw) for flaw in flaws])
+    return fields
+
+
+def _columns(fields: dict[str, Any]) -> dict[str, Any]:
+    columns = dict(fields)
     return columns | {"reference_targets": columns.pop("references")}  # the word is SQL's own
 
 
@@ -168,6 +210,28 @@ def _followers(connection: Connection) -> Sequence[int]:
 
 def _watched_from(connection: Connection, region_id: int) -> Sequence[int]:
     query = select(t.series.c.site_id).where(t.series.c.region_id == region_id)
+    return connection.execute(query).scalars().all()
+
+
+def count_unpaused(connection: Connection) -> int:
+    """How many sites are to be checked, from wherever."""
+    query = select(func.count()).where(~t.sites.c.paused, t.sites.c.deleted_at.is_(None))
+    return connection.execute(query).scalar_one()
+
+
+def _nowhere(sites: Sequence[str], instead: str) -> InvalidInputError:
+    names = ", ".join(sites[:5]) + (" and others" if len(sites) > 5 else "")
+    return InvalidInputError([Problem("key", f"{names} would be checked from nowhere: {instead}")])
+
+
+def _unpaused_followers(connection: Connection) -> Sequence[str]:
+    """Keys of the sites that are checked from wherever there is a region."""
+    query = (
+        select(t.sites.c.key)
+        .where(t.sites.c.all_regions, ~t.sites.c.paused, t.sites.c.deleted_at.is_(None))
+        .order_by(t.sites.c.key)
+        .limit(6)
+    )
     return connection.execute(query).scalars().all()
 
 

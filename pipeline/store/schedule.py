@@ -97,6 +97,12 @@ def revisions_until(connection: psycopg.Connection, site_ids: Collection[int], u
     return _revisions(connection, _BETWEEN, {"sites": list(site_ids), "until": until})
 
 
+def calls(connection: psycopg.Connection, ids: Collection[int]) -> list[tuple[int, int, int, int, datetime]]:
+    """Of these revisions, those that call for checks: (id, site, region, seconds between checks, from when on)."""
+    query = "select id, site_id, region_id, interval_s, effective_at from revisions where active and id = any(%s)"
+    return connection.execute(query, [list(ids)]).fetchall()
+
+
 def newest_revision(connection: psycopg.Connection) -> int:
     row = connection.execute("select coalesce(max(id), 0) from revisions").fetchone()
     assert row is not None

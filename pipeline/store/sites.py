@@ -8,9 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, update
 
+from pipeline import secrets
 from pipeline.declared import ExpectIn, SiteIn, parse
 from pipeline.errors import InvalidInputError, NotFoundError, Problem
 from pipeline.naming import suggest_key
+from pipeline.ring import RingSource, no_keys
 from pipeline.store import tables as t
 from pipeline.store.edits import lock_edits, publish, record
 from pipeline.store.regions import region_ids
@@ -30,19 +32,28 @@ def all_sites(connection: Connection) -> list[Site]:
     return read_sites(connection, living_sites().order_by(t.sites.c.key))
 
 
-def create_sites(connection: Connection, sites: Sequence[SiteIn], *, now: datetime, actor: str) -> list[Site]:
+def create_sites(
+    connection: Connection, sites: Sequence[SiteIn], *, now: datetime, actor: str, ring: RingSource = no_keys
+) -> list[Site]:
     """Add sites, all or none; their first checks go out within seconds. Errors: InvalidInputError.
 
-    A problem's field is that of the site, with `sites[i].` before it where several were sent.
+    A problem's field is that of the site, with `sites[i].` before it where several were sent. `ring` seals what is
+    secret, and without its keys that is refused.
     """
     places = [""] if len(sites) == 1 else [f"sites[{position}]." for position in range(len(sites))]
-    ids = add_sites(connection, sites, now=now, actor=actor, places=places)
+    ids = add_sites(connection, sites, now=now, actor=actor, places=places, ring=ring)
     publish(connection, ids, now=now, actor=actor)
     return read_sites(connection, living_sites().where(t.sites.c.id.in_(ids)).order_by(t.sites.c.id))
 
 
 def add_sites(
-    connection: Connection, sites: Sequence[SiteIn], *, now: datetime, actor: str, places: Sequence[str]
+    connection: Connection,
+    sites: Sequence[SiteIn],
+    *,
+    now: datetime,
+    actor: str,
+    places: Sequence[str],
+    ring: RingSource = no_keys,
 ) -> list[int]:
     """Write new sites and return their ids, for whoever publishes several edits as one. Errors: InvalidInputError.
 
@@ -50,13 +61,14 @@ def add_sites(
     """
     lock_edits(connection)
     regions, problems = _regions_of(connection, sites, places)
-    problems = _clashes(connection, sites, places) + problems
+    columns, flaws = _sealed(sites, places, ring)
+    problems = _clashes(connection, columns, places) + problems + flaws
     if problems:
         raise InvalidInputError(problems)
     if not sites:
         return []
     statement = insert(t.sites).returning(t.sites.c.id, sort_by_parameter_order=True)
-    rows = [{**_columns(site), "created_at": now, "updated_at": now} for site in sites]
+    rows = [{**row, "created_at": now, "updated_at": now} for row in columns]
     ids = list(connection.execute(statement, rows).scalars())
     for site_id, site, region_ids_ in zip(ids, sites, regions, strict=True):
         _link(connection, site_id, region_ids_)
@@ -64,36 +76,62 @@ def add_sites(
     return ids
 
 
-def create_site(connection: Connection, site: SiteIn, *, now: datetime, actor: str) -> Site:
+def create_site(
+    connection: Connection, site: SiteIn, *, now: datetime, actor: str, ring: RingSource = no_keys
+) -> Site:
     """Add one site. Errors: InvalidInputError."""
-    return create_sites(connection, [site], now=now, actor=actor)[0]
+    return create_sites(connection, [site], now=now, actor=actor, ring=ring)[0]
 
 
-def update_site(connection: Connection, key: str, changes: dict[str, Any], *, now: datetime, actor: str) -> Site:
+def update_site(
+    connection: Connection,
+    key: str,
+    changes: dict[str, Any],
+    *,
+    now: datetime,
+    actor: str,
+    ring: RingSource = no_keys,
+) -> Site:
     """Change the named fields; what is probed anew is checked at once. Errors: NotFoundError, InvalidInputError."""
-    if changed := change_site(connection, key, changes, now=now, actor=actor):
+    if changed := change_site(connection, key, changes, now=now, actor=actor, ring=ring):
         publish(connection, changed, now=now, actor=actor)
     return get_site(connection, key)
 
 
-def change_site(connection: Connection, key: str, changes: dict[str, Any], *, now: datetime, actor: str) -> list[int]:
-    """Write a change and return the ids to publish, none where nothing changed. Errors as for `update_site`."""
+def change_site(
+    connection: Connection,
+    key: str,
+    changes: dict[str, Any],
+    *,
+    now: datetime,
+    actor: str,
+    ring: RingSource = no_keys,
+) -> list[int]:
+    """Write a change and return the ids to publish, none where nothing changed. Errors as for `update_site`.
+
+    A secret in the form in which `site_fields` shows it stays as it was.
+    """
     lock_edits(connection)
     before = get_site(connection, key)
     if changes.get("key", key) != key:
         raise InvalidInputError([Problem("key", "a key stays as it is: links and exports are named by it")])
     after = parse(SiteIn, _shortened(site_fields(before), changes) | changes)
-    if after.model_dump() == site_fields(before):
+    was = _stored_fields(before)
+    wanted, flaws = secrets.stored_fields(after.model_dump(), was, ring)
+    if not flaws and wanted == was:
         return []
     regions, problems = _regions_of(connection, [after], [""])
-    if _identity(after) != _identity(before):
-        problems = _clashes(connection, [after], [""], besides=before.id) + problems
+    problems += [Problem(*flaw) for flaw in flaws]
+    if _identity(wanted) != _identity(was):
+        problems = _clashes(connection, [_columns(wanted)], [""], besides=before.id) + problems
     if problems:
         raise InvalidInputError(problems)
-    connection.execute(update(t.sites).where(t.sites.c.id == before.id).values(**_columns(after), updated_at=now))
+    connection.execute(update(t.sites).where(t.sites.c.id == before.id).values(**_columns(wanted), updated_at=now))
     connection.execute(delete(t.links).where(t.links.c.site_id == before.id))
     _link(connection, before.id, regions[0])
-    record(connection, actor=actor, action="site_changed", subject=key, now=now, changes=changes)
+    seen = secrets.shown_fields(wanted)
+    changed = {name: seen[name] for name in changes if name in seen}
+    record(connection, actor=actor, action="site_changed", subject=key, now=now, changes=changed)
     return [before.id]
 
 
@@ -141,7 +179,11 @@ def request_check(connection: Connection, key: str, *, now: datetime, actor: str
 
 
 def site_fields(site: Site) -> dict[str, Any]:
-    """A site in the terms of its declaration."""
+    """A site in the terms of its declaration, as it may be shown: `sealed:…` in the place of a secret."""
+    return secrets.shown_fields(_stored_fields(site))
+
+
+def _stored_fields(site: Site) -> dict[str, Any]:
     names = SiteIn.model_fields
     fields = {name: getattr(site, name) for name in names}
     return fields | {"expect": ExpectIn.model_validate(site.expect).model_dump()}
@@ -190,9 +232,22 @@ def _site(row: RowMapping, regions: list[str] | None) -> Site:
     return Site(**{name: row[name] for name in (*plain, *late)}, regions=regions)
 
 
-def _columns(site: SiteIn) -> dict[str, Any]:
-    columns = site.model_dump(exclude={"regions"})
-    return columns | {"all_regions": site.regions is None}
+def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of a site's fields, whose secrets are sealed."""
+    columns = {name: value for name, value in fields.items() if name != "regions"}
+    return columns | {"all_regions": fields["regions"] is None}
+
+
+def _sealed(
+    sites: Sequence[SiteIn], places: Sequence[str], ring: RingSource
+) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """The rows of new sites, and the problems of those whose secrets cannot be kept."""
+    rows, problems = [], []
+    for site, place in zip(sites, places, strict=True):
+        fields, flaws = secrets.stored_fields(site.model_dump(), {}, ring)
+        rows.append(_columns(fields))
+        problems += [Problem(f"{place}{flaw.field}", flaw.message) for flaw in flaws]
+    return rows, problems
 
 
 def _link(connection: Connection, site_id: int, regions: Sequence[int]) -> None:
@@ -214,20 +269,18 @@ def _regions_of(
     return found, problems
 
 
-def _identity(site: SiteIn | Site | RowMapping) -> tuple[Any, ...]:
-    """What makes two sites the same check: a second one would only double the load."""
-    if isinstance(site, Site):
-        row: Mapping[str, Any] | RowMapping = site_fields(site)
-    else:
-        row = _columns(site) if isinstance(site, SiteIn) else site
-    return (row["url"], row["method"], sorted(row["headers"].items()), row["expect"]["status"])
+def _identity(row: Mapping[str, Any] | RowMapping) -> tuple[Any, ...]:
+    """What makes two sites the same check: a second one would only double the load. Secrets by their fingerprints."""
+    seen = secrets.shown_fields({name: row[name] for name in ("headers", "body", "auth", "client_certificate")})
+    sent = sorted(seen["headers"].items()), seen["body"], seen["auth"], seen["client_certificate"]
+    return (row["url"], row["method"], *sent, ExpectIn.model_validate(row["expect"]).model_dump())
 
 
 def _clashes(
-    connection: Connection, sites: Sequence[SiteIn], places: Sequence[str], besides: int | None = None
+    connection: Connection, sites: Sequence[Mapping[str, Any]], places: Sequence[str], besides: int | None = None
 ) -> list[Problem]:
     """Keys and checks that exist already, in the store or earlier in the same list."""
-    urls, keys = [site.url for site in sites], [site.key for site in sites]
+    urls, keys = [site["url"] for site in sites], [site["key"] for site in sites]
     query = living_sites().where(t.sites.c.url.in_(urls) | t.sites.c.key.in_(keys))
     rows = [row for row in connection.execute(query).mappings() if row["id"] != besides]
     taken = {row["key"] for row in rows}
@@ -236,14 +289,14 @@ def _clashes(
         watched.setdefault(row["url"], []).append((_identity(row), row["key"]))
     problems = []
     for site, place in zip(sites, places, strict=True):
-        if site.key in taken:
-            problems.append(Problem(f"{place}key", f"there is a site {site.key!r} already"))
-        same_url = watched.setdefault(site.url, [])
+        if site["key"] in taken:
+            problems.append(Problem(f"{place}key", f"there is a site {site['key']!r} already"))
+        same_url = watched.setdefault(site["url"], [])
         if same := _first(key for identity, key in same_url if identity == _identity(site)):
             message = f"this is watched already as {same!r}: change its settings, or expect something else here"
             problems.append(Problem(f"{place}url", message))
-        taken.add(site.key)
-        same_url.append((_identity(site), site.key))
+        taken.add(site["key"])
+        same_url.append((_identity(site), site["key"]))
     return problems
 
 

@@ -14,10 +14,11 @@ from pipeline.vocabulary import Outcome, State
 
 _WRITE_SERIES = """
     update series set state = n.state, outcome = n.outcome, detail = n.detail, since = n.since,
-        slot_at = n.slot_at, fresh_until = n.fresh_until, latency_ms = n.latency_ms, status = n.status
+        slot_at = n.slot_at, fresh_until = n.fresh_until, latency_ms = n.latency_ms, status = n.status,
+        expires_at = n.expires_at
     from unnest(%s::int[], %s::int[], %s::text[], %s::text[], %s::text[], %s::timestamptz[],
-                %s::timestamptz[], %s::timestamptz[], %s::real[], %s::smallint[])
-        as n (site_id, region_id, state, outcome, detail, since, slot_at, fresh_until, latency_ms, status)
+                %s::timestamptz[], %s::timestamptz[], %s::real[], %s::smallint[], %s::timestamptz[])
+        as n (site_id, region_id, state, outcome, detail, since, slot_at, fresh_until, latency_ms, status, expires_at)
     where series.site_id = n.site_id and series.region_id = n.region_id
 """
 _WRITE_VERDICTS = """
@@ -39,8 +40,8 @@ def lock_watched(connection: psycopg.Connection, site_ids: Collection[int]) -> d
     for site_id, state, since in rows:
         watched[site_id] = Watched(State(state), since)
     rows = connection.execute(
-        "select site_id, region_id, settle_s, state, outcome, since, slot_at, fresh_until, detail, latency_ms, status"
-        " from series where site_id = any(%s)",
+        "select site_id, region_id, settle_s, state, outcome, since, slot_at, fresh_until, detail, latency_ms, status,"
+        " expires_at from series where site_id = any(%s)",
         [list(watched)],
     )
     for site_id, region_id, settle_s, state, outcome, *rest in rows:
@@ -50,12 +51,16 @@ def lock_watched(connection: psycopg.Connection, site_ids: Collection[int]) -> d
     return watched
 
 
-def sites_gone_silent(connection: psycopg.Connection, now: datetime) -> list[int]:
-    """Sites with a verdict, of which some region said nothing for longer than its word holds."""
+def sites_gone_silent(connection: psycopg.Connection, now: datetime, behind: Collection[int] = ()) -> list[int]:
+    """Sites with a verdict, of which some region said nothing for longer than its word holds.
+
+    Without those that a region of `behind` sees: what it says is not recorded yet, so its silence is ours.
+    """
     rows = connection.execute(
-        "select distinct v.site_id from verdicts v join series s using (site_id)"
-        " where v.state <> 'unknown' and s.fresh_until < %s order by v.site_id",
-        [now - SILENT_FOR],
+        "select v.site_id from verdicts v join series s using (site_id) where v.state <> 'unknown'"
+        " group by v.site_id having bool_or(s.fresh_until < %s) and not bool_or(s.region_id = any(%s::int[]))"
+        " order by v.site_id",
+        [now - SILENT_FOR, list(behind)],
     )
     return [site_id for (site_id,) in rows]
 
@@ -68,7 +73,8 @@ def write_judged(connection: psycopg.Connection, watched: Mapping[int, Watched],
             s = watched[site_id].regions[region_id]
             outcome = str(s.outcome) if s.outcome else None
             times = (s.since, s.slot_at, s.fresh_until)
-            rows.append((site_id, region_id, str(s.state), outcome, s.detail, *times, s.latency_ms, s.status))
+            what = (s.latency_ms, s.status, s.expires_at)
+            rows.append((site_id, region_id, str(s.state), outcome, s.detail, *times, *what))
         connection.execute(_WRITE_SERIES, [list(column) for column in zip(*rows, strict=True)])
     if judged.sites:
         sites = sorted(judged.sites)

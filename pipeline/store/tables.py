@@ -253,6 +253,8 @@ backlogs = _table(
     _is("oldest_pending_s", Double),
     _int("ticks_waiting"),
     _is("checks_added", BigInteger),
+    _is("oldest_tick_s", Double),
+    _int("dead_letters"),
 )
 
 decisions = _table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from msgspec.structs import replace
@@ -14,7 +14,8 @@ from pipeline.health import LOOK_BACK
 from pipeline.settings import Settings, socket_folder
 from pipeline.store import fleet
 from pipeline.store.engine import head, version
-from pipeline.store.regions import list_regions
+from pipeline.store.regions import count_unpaused, list_regions
+from pipeline.store.sealing import locked
 
 _SERVER = text("""
     select clock_timestamp() as at, pg_postmaster_start_time() as started_at,
@@ -33,8 +34,8 @@ _ON_TIME = text("""
 """)
 
 
-def read_vitals(connection: Connection, clock: Callable[[], datetime]) -> Vitals:
-    """The facts as of now. Errors: those of SQLAlchemy."""
+def read_vitals(connection: Connection, clock: Callable[[], datetime], held: Sequence[str] | None = None) -> Vitals:
+    """The facts as of now. `held` are the ids of the secret keys at hand, where that is known. Errors: SQLAlchemy's."""
     connection.execute(text("select 1"))  # whatever it takes to connect is no answer's time
     asked = clock()
     server = connection.execute(_SERVER).mappings().one()
@@ -49,7 +50,10 @@ def read_vitals(connection: Connection, clock: Callable[[], datetime]) -> Vitals
         schema=schema,
         migrated=schema == head(),
     )
-    return _with_tables(connection, known) if known.migrated else known
+    if not known.migrated:
+        return known
+    facts = _with_tables(connection, known)
+    return facts if held is None else replace(facts, locked=locked(connection, held))
 
 
 def _with_tables(connection: Connection, known: Vitals) -> Vitals:
@@ -64,6 +68,7 @@ def _with_tables(connection: Connection, known: Vitals) -> Vitals:
         workers=fleet.workers(connection, since=now - LOOK_BACK),
         regions=list_regions(connection),
         backlogs=fleet.backlogs(connection),
+        sites=count_unpaused(connection),
         partitions=_partitions(connection, now.astimezone(UTC).date()),
         rolled_from=connection.execute(_ROLLED_FROM, {"this_hour": this_hour}).scalar(),
         arrears={row[0]: row[1] for row in connection.execute(_ARREARS)},

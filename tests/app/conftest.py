@@ -105,6 +105,7 @@ class Workbench:
 def workbench(servers: Servers, template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workbench]:
     with fresh_database(servers, template) as dsn:
         monkeypatch.setenv("BETTERSTACK_DATABASE_URL", dsn)
+        monkeypatch.setenv("BETTERSTACK_SECRET_KEY", "k" * 44)
         _run_main_and_not_the_folder(monkeypatch)
         _forget()
         yield Workbench(dsn)

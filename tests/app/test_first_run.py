@@ -231,3 +231,60 @@ def test_the_box_answers_for_what_others_added_meanwhile(workbench: Workbench, s
     app.button(key="many-add").click().run()
     assert "there is no new URL here" in said(app)
     assert [site.key for site in sites_of(workbench)] == ["shop"]
+
+
+def test_lines_that_were_not_taken_stay_in_the_box_and_the_toast_says_how_many(
+    workbench: Workbench, said: Said
+) -> None:
+    app = paste(workbench.open(), "https://ok.example.com\nftp://a.example\nhttp:/b.example")
+    click(app)
+    assert [site.url for site in sites_of(workbench)] == ["https://ok.example.com"]
+    assert app.toast[0].value.endswith("on their way. 2 lines were not taken.")
+    assert app.text_area(key="first-text").value == "ftp://a.example\nhttp:/b.example"
+    assert "These lines were not taken" in said(app)
+    click(paste(app, "http://b.example"))
+    assert len(sites_of(workbench)) == 2
+    assert not app.text_area
+    assert "not taken" not in said(app)
+
+
+def test_lines_that_were_not_taken_can_be_left_out(workbench: Workbench) -> None:
+    app = click(paste(workbench.open(), "https://ok.example.com\nftp://a.example"))
+    app.button(key="first-discard").click().run()
+    assert not app.text_area
+
+
+def test_pasting_many_stays_open_with_the_lines_that_were_not_taken(workbench: Workbench) -> None:
+    workbench.add("shop")
+    app = workbench.open("sites")
+    app.button(key="open-paste").click().run()
+    app.text_area(key="many-text").set_value("name,url,interval\nOne,one.example,60\nTwo,two.example,soon").run()
+    app.button(key="many-add").click().run()
+    assert app.text_area(key="many-text").value == "name,url,interval\nTwo,two.example,soon"
+    app.text_area(key="many-text").set_value("name,url,interval\nTwo,two.example,60").run()
+    app.button(key="many-add").click().run()
+    assert not app.text_area
+    assert len(sites_of(workbench)) == 3
+
+
+def test_every_line_that_is_not_usable_can_be_read(workbench: Workbench, said: Said) -> None:
+    app = paste(workbench.open(), "\n".join(f"ftp://{number}.example" for number in range(30)))
+    assert app.expander[0].label == "22 more that are not usable"
+    assert "ftp://29.example" in said(app)
+
+
+def test_a_site_that_one_region_has_not_answered_for_waits(workbench: Workbench, said: Said) -> None:
+    (site,) = workbench.add("slow")
+    workbench.tick(site, regions=["local-a"])
+    app = workbench.open()
+    app.session_state["watching"] = ["slow"]
+    words = said(app.run())
+    assert "◌ waiting" in words
+    assert "waiting for the first check from 1 of 2 regions" in words
+    assert "not checked yet" not in words
+
+
+def test_what_a_sitemap_offers_first_is_called_what_it_is(workbench: Workbench) -> None:
+    pages = "".join(f"<url><loc>https://a.example/page/{number}</loc></url>" for number in range(3))
+    app = paste(workbench.open(), f"<urlset>{pages}</urlset>")
+    assert app.segmented_control(key="first-choice").options[0] == "The shortest address"

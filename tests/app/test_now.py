@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import data
+from app.components.rows import LABEL, labelled
 from pipeline.declared import RegionIn
 from pipeline.store.engine import plain_dsn
 from pipeline.store.regions import create_region
@@ -109,3 +110,30 @@ def test_it_says_what_to_do_when_postgres_is_away(
     words = said(workbench.open(page, site="shop"))
     assert "Postgres does not answer" in words
     assert "`betterstack up`" in words
+
+
+def test_a_long_name_beside_a_chart_is_cut_and_its_region_is_not(workbench: Workbench) -> None:
+    names = {
+        "one": "A name that is much too long for a label, one",
+        "two": "A name that is much too long for a label, two",
+    }
+    for site in workbench.add(*names):
+        workbench.tick(site, Outcome.DNS)
+        data.change_site(site.key, {"name": names[site.key]})
+    workbench.add("third")
+    data.change_site("third", {"name": "A third name that is too long for it"})
+    rows = data.rows(("one", "two", "third"))
+    spans = labelled(data.spans(tuple(row.id for row in rows), "1h"), rows)
+    labels = set(spans["label"])
+    assert {label.split(" · ")[1] for label in labels} == {"local-a", "local-b"}
+    assert max(map(len, labels)) <= LABEL
+    assert {label.split(" · ")[0] for label in labels} == {"one", "two", "A third name that is to…"}
+
+
+def test_a_server_s_words_are_no_link_and_a_name_turns_nothing_around(workbench: Workbench, said: Said) -> None:
+    (site,) = workbench.add("shop")
+    workbench.tick(site, Outcome.REDIRECT, detail="Redirects in a circle, back to http://evil.example/loop")
+    data.change_site("shop", {"name": "saved \u202eoga"})
+    words = said(workbench.open())
+    assert "back to `http://evil.example/loop` · everywhere" in words
+    assert "\u202e" not in words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import data
 from app.components import site_head
+from pipeline import secrets
 from pipeline.store.sites import get_site
 from pipeline.store.uptime import Uptime
 from pipeline.vocabulary import Kind, Outcome, Site
@@ -23,6 +25,12 @@ Said = Callable[[AppTest], str]
 def site_of(workbench: Workbench, key: str) -> Site:
     with writing(workbench.dsn) as connection:
         return get_site(connection, key)
+
+
+def opened(site: Site) -> dict[str, str]:
+    """The site's secrets, with the key of the installation."""
+    stored = secrets.declared({"headers": site.headers, "body": site.body, "auth": site.auth})
+    return secrets.opened(stored, data._ring())
 
 
 def specs(app: AppTest) -> list[dict[str, object]]:
@@ -62,6 +70,23 @@ def test_a_test_leaves_a_request_for_each_region(workbench: Workbench) -> None:
     assert "Asked 2 regions" in app.toast[0].value
 
 
+def test_what_a_test_found_is_shown_under_the_button(workbench: Workbench, said: Said) -> None:
+    (site,) = workbench.add("shop")
+    app = workbench.open("site", site="shop")
+    app.button(key="test").click().run()
+    assert "0 of 2 regions answered" in said(app)
+    workbench.tick(site, at=now(), kind=Kind.MANUAL, regions=["local-a"])
+    workbench.tick(site, Outcome.DNS, at=now(), kind=Kind.MANUAL, regions=["local-b"])
+    data.ticks.clear()
+    words = said(app.run())
+    assert ":green[●] **local-a** answered as expected:gray[ · 97 ms]" in words
+    assert ":red[✕] **local-b** the name did not resolve" in words
+    assert "The last test:" not in words  # it is not drawn twice
+    assert words.index("**local-a** answered") < words.index("Uptime")
+    app.button(key="tested-done").click().run()
+    assert "**local-a** answered" not in said(app)
+
+
 def test_settings_explain_bad_input_at_the_field(workbench: Workbench, said: Said) -> None:
     workbench.add("shop")
     app = workbench.open("site", site="shop")
@@ -78,12 +103,30 @@ def test_settings_are_saved_and_hide_header_values(workbench: Workbench, said: S
     data.change_site("shop", {"headers": {"X-Token": "secret"}})
     app = workbench.open("site", site="shop")
     app.button(key="edit").click().run()
-    assert app.text_area(key="site-headers").value == "X-Token: ••••••"
+    assert re.fullmatch("X-Token: sealed:[0-9a-f]{8}", app.text_area(key="site-headers").value)
     app.text_input(key="site-name").set_value("The shop")
     app.button(key="site-submit").click().run()
     saved = site_of(workbench, "shop")
-    assert (saved.name, saved.headers) == ("The shop", {"X-Token": "secret"})
+    assert (saved.name, opened(saved)) == ("The shop", {"header:X-Token": "secret"})
     assert "The shop" in said(app)
+
+
+def test_a_secret_is_replaced_by_typing_over_it_and_the_others_stay(workbench: Workbench) -> None:
+    workbench.add("shop")
+    basic = {"username": "us", "password": "pw"}
+    data.change_site("shop", {"headers": {"X-Token": "old", "Accept": "text/html"}, "body": "b", "auth": basic})
+    app = workbench.open("site", site="shop")
+    app.button(key="edit").click().run()
+    shown = app.text_area(key="site-headers").value
+    assert "Accept: text/html" in shown
+    app.text_area(key="site-headers").set_value(re.sub("X-Token: .*", "X-Token: new", shown))
+    app.toggle(key="site-verify_tls").set_value(False)
+    app.selectbox(key="site-family").set_value("ipv6")
+    app.button(key="site-submit").click().run()
+    assert not app.exception
+    saved = site_of(workbench, "shop")
+    assert opened(saved) == {"header:X-Token": "new", "body": "b", "auth": "pw"}
+    assert (saved.headers["Accept"], saved.verify_tls, saved.family) == ("text/html", False, "ipv6")
 
 
 def test_pause_and_resume(workbench: Workbench, said: Said) -> None:

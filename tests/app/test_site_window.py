@@ -149,3 +149,15 @@ def test_a_window_that_follows_now_says_which_it_is(shop: Workbench, said: Said)
     assert "live" in words
     assert f"{since:%d %b}" in words
     assert f"{until:%d %b}" in words
+
+
+def test_a_window_of_another_year_says_which(workbench: Workbench, said: Said) -> None:
+    workbench.add("shop")
+    since, until = "2025-03-01T10:00Z", "2025-03-01T14:00Z"
+    assert "01 Mar 2025 10:00 to 14:00 UTC" in said(workbench.open("site", site="shop", **{"from": since, "to": until}))
+
+
+def test_a_window_in_the_future_is_explained(workbench: Workbench, said: Said) -> None:
+    workbench.add("shop")
+    address = {"from": "2099-03-01T10:00Z", "to": "2099-03-01T14:00Z"}
+    assert "in the future" in said(workbench.open("site", site="shop", **address))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -23,6 +24,8 @@ from tests.app.conftest import Workbench
 from tests.harness import now, writing
 
 Said = Callable[[AppTest], str]
+CHECKBOX = 33
+SIDEBAR_AND_PADDING = 210 + 2 * 39
 
 
 def sites_of(workbench: Workbench) -> dict[str, Site]:
@@ -235,3 +238,13 @@ def test_a_link_to_a_page_that_is_no_more_shows_the_first(workbench: Workbench) 
     app = workbench.open("sites", sort="by name", page="99")
     assert names(app)[0] == "Site-000"
     assert app.pagination(key="page").value == 1
+
+
+def test_in_a_window_of_1280_pixels_a_name_has_room_and_no_column_about_now_is_cut(workbench: Workbench) -> None:
+    workbench.add("shop")
+    columns = json.loads(workbench.open("sites").dataframe[0].proto.columns)
+    widths = {name: column["width"] for name, column in columns.items() if "width" in column}
+    before = list(widths)[: list(widths).index("Checked") + 1]
+    assert widths["Site"] >= 220
+    assert {"State", "Uptime", "Regions"} <= set(before)
+    assert sum(widths[name] for name in before) + CHECKBOX <= 1280 - SIDEBAR_AND_PADDING

@@ -52,23 +52,24 @@ def places(count: int) -> Iterator[tuple[socket.socket, list[Place]]]:
 
 
 def _built(middle: str, names: list[str]) -> tuple[socket.socket, list[Place]]:
-    _ip("netns", "add", middle)
-    _ip("-n", middle, "link", "set", "lo", "up")
-    _ip("-n", middle, "address", "add", f"{TARGET}/32", "dev", "lo")
+    ip("netns", "add", middle)
+    ip("-n", middle, "link", "set", "lo", "up")
+    ip("-n", middle, "address", "add", f"{TARGET}/32", "dev", "lo")
     found = []
     for number, name in enumerate(names, start=1):
         near, far = f"10.213.{number}.2", f"10.213.{number}.1"
-        _ip("netns", "add", name)
-        _ip("-n", middle, "link", "add", f"to{number}", "type", "veth", "peer", "name", "out", "netns", name)
+        ip("netns", "add", name)
+        ip("-n", middle, "link", "add", f"to{number}", "type", "veth", "peer", "name", "out", "netns", name)
         for namespace, device, address in ((middle, f"to{number}", far), (name, "out", near)):
-            _ip("-n", namespace, "address", "add", f"{address}/30", "dev", device)
-            _ip("-n", namespace, "link", "set", device, "up")
-        _ip("-n", name, "route", "add", TARGET, "via", far)
+            ip("-n", namespace, "address", "add", f"{address}/30", "dev", device)
+            ip("-n", namespace, "link", "set", device, "up")
+        ip("-n", name, "route", "add", TARGET, "via", far)
         found.append(Place(name, near))
     return _listening(middle), found
 
 
-def _ip(*words: str) -> None:
+def ip(*words: str) -> None:
+    """The command of that name. Errors: NotAllowedError."""
     done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise NotAllowedError(f"ip {' '.join(words)}: {done.stderr.strip()}")

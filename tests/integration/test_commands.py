@@ -6,6 +6,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from typer.testing import CliRunner, Result
 
 from pipeline.declared import Declared, RegionIn
 from pipeline.frames import ROLLUPS, TICKS
+from pipeline.ring import Ring, shown
 from pipeline.settings import Settings
 from pipeline.store import tables as t
 from pipeline.store.engine import engine, plain_dsn
@@ -31,6 +33,7 @@ from workers.cli import command_line
 from workers.commands.up import listening
 
 Run = Callable[..., Result]
+RING = Ring([b"k" * 44])
 
 
 @pytest.fixture
@@ -38,6 +41,7 @@ def store(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """An empty store with the regions `eu` and `us`, which the environment names."""
     monkeypatch.setenv("BETTERSTACK_DATABASE_URL", dsn)
     monkeypatch.setenv("BETTERSTACK_REDIS_URL", "redis://localhost:1")
+    monkeypatch.setenv("BETTERSTACK_SECRET_KEY", RING.keys[0].decode())
     opened = engine(dsn)
     emptied = ", ".join(sorted(set(t.metadata.tables) - {"workspaces", "pusher"}))
     with opened.begin() as connection:
@@ -80,7 +84,7 @@ def test_a_site_is_added_by_its_url_alone_and_listed(run: Run) -> None:
 def test_a_site_is_added_with_everything(run: Run) -> None:
     added = run(
         "sites", "add", "https://example.com", "--key=shop", "--name=The shop", "--interval=30", "--timeout=3",
-        "--confirmations=0", "--method=HEAD", "--header=X-A: b:c", "--header=X-B:d", "--expect-status=200,300-302",
+        "--confirmations=0", "--method=HEAD", "--header=X-A: b:c", "--header=Accept:d", "--expect-status=200,300-302",
         "--tag=web", "--tag=core", "--region=eu", "--paused", "--json",
     )  # fmt: skip
     found = json.loads(added.stdout)
@@ -96,23 +100,47 @@ def test_a_site_is_added_with_everything(run: Run) -> None:
         "spacing_s": 5.0,
         "regions": ["eu"],
         "method": "HEAD",
-        "headers": {"X-A": "b:c", "X-B": "d"},
+        "headers": {"X-A": shown(RING.seal("header:X-A", "b:c")), "Accept": "d"},
         "expect": {"status": ["200", "300-302"]},
         "max_redirects": 10,
+        "body": "",
+        "auth": None,
+        "client_certificate": None,
+        "verify_tls": True,
+        "family": "any",
         "tags": ["core", "web"],
         "paused": True,
     }
     assert json.loads(run("sites", "list", "--json").stdout) == [found]
 
 
+def test_secrets_are_read_from_files_and_nowhere_shown(run: Run, tmp_path: Path, store: Engine) -> None:
+    (tmp_path / "token").write_text("t0ken-of-mine\n")
+    (tmp_path / "headers").write_text("X-Api-Key: k3y-of-mine\nAccept: text/html\n")
+    words = ("--bearer", f"@{tmp_path / 'token'}", "--header", f"@{tmp_path / 'headers'}", "--data", "@-")
+    added = run("sites", "add", "https://a.example", "--key=a", *words, "--method=POST", "--json", typed="b0dy-of-mine")
+    found = json.loads(added.stdout)
+    assert found["body"] == shown(RING.seal("body", "b0dy-of-mine"))
+    assert found["headers"]["Accept"] == "text/html"
+    assert run("secrets", "status").stdout.split()[3:5] == [RING.ids[0], "3"]  # the site, a revision a region
+    with store.connect() as connection:
+        rows = [str(row) for name in t.metadata.tables.values() for row in connection.execute(select(name))]
+    assert not [row for row in rows if "-of-mine" in row]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["example.com"], "URL: the scheme is missing: write https://example.com"),
+        (["example com"], "URL: a URL has no spaces in it"),
         (["https://example.com", "--interval=0"], "--interval: must be 1 or more"),
         (["https://example.com", "--interval=5", "--timeout=6"], "--timeout: timeout_s (6) is longer"),
         (["https://example.com", "--key=Ä"], "--key: use a-z"),
         (["https://example.com", "--header=no-colon"], "has no colon"),
+        (["https://example.com", "--basic=no-colon"], "write user:password"),
+        (["https://example.com", "--basic=a:b", "--bearer=c"], "--basic or --bearer"),
+        (["https://example.com", "--bearer=two words"], "--bearer: a token is one word"),
+        (["https://example.com", "--data=@/nowhere"], "/nowhere cannot be read"),
+        (["https://example.com", "--cert=/dev/null"], "--cert: this is no certificate in PEM"),
         (["https://example.com", "--header=a b: c"], "--header: 'a b' is no name of a header"),
         (["https://example.com", "--expect-status=20x"], "is no status or range"),
         (["https://example.com", "--region=mars"], "--region: there is no region 'mars'; there are: eu, us"),
@@ -438,3 +466,57 @@ def test_a_command_loads_only_what_it_needs() -> None:
     code = "import sys; from workers.cli import command_line; command_line(); print([m for m in sys.modules])"
     loaded: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not [heavy for heavy in ("'polars'", "'sqlalchemy'", "'psycopg'", "'yaml'", "'pyarrow'") if heavy in loaded]
+
+
+def test_a_url_is_taken_and_named_as_a_box_for_pasting_does(run: Run) -> None:
+    run("sites", "add", "shop.example/health/")
+    run("sites", "add", "127.0.0.1:9/x")
+    found = {site["url"]: site["name"] for site in json.loads(run("sites", "list", "--json").stdout)}
+    assert found == {
+        "https://shop.example/health/": "shop.example/health",
+        "http://127.0.0.1:9/x": "127.0.0.1:9/x",
+    }
+
+
+def test_a_url_without_a_scheme_can_be_checked(run: Run) -> None:
+    assert json.loads(run("check", "127.0.0.1:9/x", "--json", status=1).stdout)["url"] == "http://127.0.0.1:9/x"
+
+
+def test_a_range_that_ends_before_it_begins_is_refused(run: Run) -> None:
+    result = run("export", "ticks", "--since", "-1h", "--until", "-2h", status=2)
+    assert "--until: this range ends (-2h) before it begins (-1h)" in result.stderr
+
+
+def test_who_adds_a_region_that_nobody_can_join_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = run("regions", "add", "there", "--elsewhere").stderr
+    assert "nobody can probe for there yet. Nobody elsewhere reaches this Redis" in told
+    assert "nobody can probe for us yet" in run("regions", "edit", "us", "--elsewhere").stderr
+    assert "there is no region 'nope'" in run("regions", "join-command", "nope", status=2).stderr
+    monkeypatch.setenv("BETTERSTACK_PUBLIC_REDIS_URL", "rediss://redis.example.org:6380")
+    assert "What to run there" in run("regions", "add", "far", "--elsewhere").stdout
+
+
+def test_it_says_where_it_looked_for_a_workbench_that_does_not_answer(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        monkeypatch.delenv(f"BETTERSTACK_{name}")
+    monkeypatch.setenv("BETTERSTACK_DATA_DIR", str(tmp_path / "nothing"))
+    for words in (["sites", "list"], ["regions", "list"], ["export", "ticks"], ["apply", "-"]):
+        told = run(*words, typed="sites: [{key: a, url: https://a.example}]", status=2).stderr
+        assert f"Looked at: {tmp_path / 'nothing'}; --data-dir or BETTERSTACK_DATA_DIR names another one." in told
+
+
+def test_doctor_does_not_advise_to_run_doctor_and_shows_the_port_in_use(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        monkeypatch.delenv(f"BETTERSTACK_{name}")
+    told = run("doctor", "--data-dir", str(tmp_path), status=1).stdout
+    assert "betterstack up" in told
+    assert "betterstack doctor" not in told
+    settings = Settings(data_dir=tmp_path, port=8612)
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "lock").open("wb") as lock, listening(settings):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert re.search(r"BETTERSTACK_PORT +8612", run("doctor", "--data-dir", str(tmp_path), status=1).stdout)

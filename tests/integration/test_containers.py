@@ -69,6 +69,7 @@ class House:
         """A box of a service, not started yet."""
         # A port of our own on loopback stands for the published one.
         moved = {"BETTERSTACK_HOST": "127.0.0.1", "BETTERSTACK_PORT": str(self.port)} if service == "app" else {}
+        moved |= {"BETTERSTACK_PRIVATE_TARGETS": "allow"}  # the site that it checks is on this machine
         box = Box(service, self.folder / (name or service), self.secrets, self.servers, **moved)
         self._stack.callback(box.kill)
         self.boxes[name or service] = box

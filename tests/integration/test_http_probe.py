@@ -17,6 +17,7 @@ import httpx
 import pytest
 import trustme
 
+from pipeline.guard import Address
 from pipeline.vocabulary import Expect, Network, Outcome, Phases, Probe, Spec
 from tests.integration.hostile import (
     Handler,
@@ -35,7 +36,7 @@ from tests.integration.hostile import (
 )
 from workers.probes import http
 from workers.probes.http import BODY_LIMIT
-from workers.probes.network import Address, Dialer
+from workers.probes.network import Dialer
 from workers.probes.secure import tls_context
 from workers.probes.transport import OneShotTransport
 

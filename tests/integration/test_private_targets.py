@@ -11,13 +11,15 @@ from tests.harness import Fleet, Target, add_sites, eventually, now, rows_of, wr
 
 
 @pytest.mark.parametrize(
-    ("rule", "outcome", "reaches"), [("deny", Outcome.BLOCKED, False), ("127.0.0.0/8", Outcome.OK, True)]
+    ("rule", "outcome", "reaches"),
+    [("", Outcome.BLOCKED, False), ("deny", Outcome.BLOCKED, False), ("127.0.0.0/8", Outcome.OK, True)],
+    ids=["own-servers-and-nothing-said", "deny", "networks"],
 )
 def test_a_prober_checks_what_its_rule_allows(
     dsn: str, redis_url: str, rule: str, outcome: Outcome, *, reaches: bool
 ) -> None:
     with Target() as target, Fleet(dsn, redis_url, BETTERSTACK_PRIVATE_TARGETS=rule) as fleet:
-        key = outcome.value
+        key = f"{outcome}-{len(rule)}"
         with writing(dsn) as connection:
             create_region(connection, RegionIn(key=key), now=now(), actor="test")
         for role in (("pusher",), ("recorder",), ("prober", "--region", key)):

@@ -12,8 +12,10 @@ from msgspec import structs
 from redis import Redis
 
 from pipeline.declared import RegionIn, SiteIn
+from pipeline.schedule import slots
 from pipeline.store.engine import plain_dsn
 from pipeline.store.regions import create_region
+from pipeline.store.schedule import revisions_until
 from pipeline.store.sites import create_site
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from pipeline.vocabulary import Outcome, Source, Tick, cleaned
@@ -27,8 +29,9 @@ from workers.wire import pack
 def series(dsn: str) -> tuple[int, int]:
     """A site and its region."""
     with writing(dsn) as connection:
-        region = create_region(connection, RegionIn(key="eu"), now=now(), actor="test")
-        site = create_site(connection, SiteIn(key="s", url="http://127.0.0.1/"), now=now(), actor="test")
+        began = now() - timedelta(hours=2)
+        region = create_region(connection, RegionIn(key="eu"), now=began, actor="test")
+        site = create_site(connection, SiteIn(key="s", url="http://127.0.0.1/"), now=began, actor="test")
     return site.id, region.id
 
 
@@ -41,6 +44,17 @@ def ticks(series: tuple[int, int], number: int, *, since: datetime) -> list[Tick
         made.append(Tick(site, region, at, 0, at, Outcome.STATUS if failed else Outcome.OK, not failed, 10, 1, "p"))
         if failed:
             made.append(Tick(site, region, at, 1, at, Outcome.OK, True, 10, 1, "p"))
+    return made
+
+
+def called_for(dsn: str, series: tuple[int, int]) -> list[Tick]:
+    """Ticks as a prober would hand them over: of the slots that the site's revision called for, an hour ago."""
+    with psycopg.connect(plain_dsn(dsn)) as connection:
+        revisions = revisions_until(connection, [series[0]], now())
+    made = []
+    for slot in slots(revisions, now() - timedelta(hours=2), now()):
+        at, revision = slot.scheduled_at, slot.revision
+        made.append(Tick(*series, at, 0, at, Outcome.OK, True, revision.interval_s, revision.id, "p"))
     return made
 
 
@@ -116,8 +130,8 @@ def recorder(dsn: str, redis_url: str, series: tuple[int, int]) -> Iterator[tupl
 def test_what_postgres_refuses_is_buried_and_takes_nobody_with_it(
     recorder: tuple[Recorder, Redis], series: tuple[int, int], dsn: str
 ) -> None:
-    at = now() - timedelta(hours=9)
-    good, bad = ticks(series, 2, since=at)
+    good, bad = called_for(dsn, series)[:2]
+    at = good.scheduled_at
     role, client = recorder
     refused = [structs.replace(bad, status=70_000), structs.replace(bad, latency_ms=1e300)]
     streams.push(client, streams.ticks("eu"), [pack(tick) for tick in (*refused, good)])
@@ -129,10 +143,11 @@ def test_what_postgres_refuses_is_buried_and_takes_nobody_with_it(
 
 @pytest.mark.parametrize("lease", [b"garbage", b"[1]", b'{"pid":"x"}', b'{"pid":99999999999}', b'{"x":"a\\u0000"}'])
 def test_what_somebody_says_of_himself_does_not_stop_the_recording(
-    recorder: tuple[Recorder, Redis], series: tuple[int, int], lease: bytes
+    recorder: tuple[Recorder, Redis], series: tuple[int, int], dsn: str, lease: bytes
 ) -> None:
     role, client = recorder
-    client.set(streams.lease("eu", "odd"), lease)
-    [tick] = ticks(series, 1, since=now() - timedelta(hours=10))
+    client.xgroup_createconsumer(streams.checks("eu"), streams.PROBERS, "odd")
+    client.set(streams.lease("eu", "odd"), lease, ex=streams.LEASE_S)
+    tick = called_for(dsn, series)[-1]
     streams.push(client, streams.ticks("eu"), [pack(tick)])
     assert role.beat() == 1

@@ -16,11 +16,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import structs
 
+from pipeline import secret_key
 from pipeline.errors import WorkbenchError
+from pipeline.ring import Ring
 from pipeline.schedule import Slot
 from pipeline.settings import Settings
 from pipeline.vocabulary import Check, Network, Outcome, Region, Revision, Spec
-from workers import access, joining, secret_key
+from workers import access, joining
 from workers.pusher import step
 from workers.sealing import Opener, SealedError, Sealer
 from workers.wire import pack, unpack_check, unpack_tick
@@ -30,6 +32,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EU = Region(7, "eu", "Europe", managed=False)
 SPEC = Spec("https://example.org/", headers={"X-Api-Key": "hunter2", "X-Other": "ünïcode"})
 CHECK = Check(1, 7, NOW, revision=3, interval_s=10, spec=SPEC)
+SEALED = Sealer(Ring([SECRET])).seal(CHECK, EU)
 
 
 @pytest.fixture(autouse=True)
@@ -134,15 +137,18 @@ def test_a_lease_proves_the_key_without_showing_it() -> None:
 
 
 def test_sealed_headers_open_with_their_regions_key_and_show_nothing_on_the_way() -> None:
-    entry = pack(Sealer(SECRET).seal(CHECK, EU))
+    entry = pack(Sealer(Ring([SECRET])).seal(CHECK, EU))
     assert b"X-Api-Key" in entry[b"1"]
     assert b"hunter2" not in entry[b"1"]
-    assert Opener("eu", elsewhere(region_key=access.region_key(SECRET, EU))).spec(unpack_check(entry)) == SPEC
+    assert Opener("eu", elsewhere(region_key=access.region_key(SECRET, EU))).open(unpack_check(entry)) == (
+        SPEC,
+        Network(),
+    )
 
 
 def test_a_prober_beside_the_workbench_opens_them_with_the_secret_key() -> None:
-    sealed = Sealer(SECRET).seal(CHECK, EU)
-    assert Opener("eu", Settings(secret_key=SECRET.decode())).spec(sealed) == SPEC
+    sealed = Sealer(Ring([SECRET])).seal(CHECK, EU)
+    assert Opener("eu", Settings(secret_key=SECRET.decode())).open(sealed) == (SPEC, Network())
 
 
 @pytest.mark.parametrize(
@@ -150,6 +156,8 @@ def test_a_prober_beside_the_workbench_opens_them_with_the_secret_key() -> None:
     [
         {"site_id": 2},
         {"region_id": 8},
+        {"spec": structs.replace(SEALED.spec, url="https://evil.example/")},
+        {"network": Network(proxy="http://evil.example:1")},
         {"spec": structs.replace(SPEC, headers={"X-Api-Key": "no base64!"})},
         {"spec": structs.replace(SPEC, headers={"X-Api-Key": "c2hvcnQ="})},
     ],
@@ -158,21 +166,21 @@ def test_a_prober_beside_the_workbench_opens_them_with_the_secret_key() -> None:
 def test_what_was_moved_or_broken_does_not_open(moved: dict[str, Any]) -> None:
     key = access.region_key(SECRET, EU)
     with pytest.raises(SealedError, match="BETTERSTACK_REGION_KEY"):
-        Opener("eu", elsewhere(region_key=key)).spec(structs.replace(Sealer(SECRET).seal(CHECK, EU), **moved))
+        Opener("eu", elsewhere(region_key=key)).open(structs.replace(SEALED, **moved))
 
 
 def test_a_value_does_not_open_under_another_headers_name() -> None:
-    sealed = Sealer(SECRET).seal(CHECK, EU)
+    sealed = Sealer(Ring([SECRET])).seal(CHECK, EU)
     swapped = structs.replace(sealed.spec, headers={"X-Other": sealed.spec.headers["X-Api-Key"]})
     with pytest.raises(SealedError):
-        Opener("eu", elsewhere(region_key=access.region_key(SECRET, EU))).spec(structs.replace(sealed, spec=swapped))
+        Opener("eu", elsewhere(region_key=access.region_key(SECRET, EU))).open(structs.replace(sealed, spec=swapped))
 
 
 @pytest.mark.parametrize("region", [None, structs.replace(EU, access=2)], ids=["no key", "the key of before"])
 def test_without_the_right_key_it_is_said_what_to_set(region: Region | None) -> None:
     key = None if region is None else access.region_key(SECRET, region)
     with pytest.raises(SealedError, match=r"BETTERSTACK_REGION_KEY.*betterstack region join-command eu"):
-        Opener("eu", elsewhere(region_key=key)).spec(Sealer(SECRET).seal(CHECK, EU))
+        Opener("eu", elsewhere(region_key=key)).open(Sealer(Ring([SECRET])).seal(CHECK, EU))
 
 
 def test_a_key_that_is_none_is_refused_before_any_check() -> None:
@@ -181,10 +189,10 @@ def test_a_key_that_is_none_is_refused_before_any_check() -> None:
 
 
 def test_headers_are_sealed_once_a_revision() -> None:
-    sealer = Sealer(SECRET)
+    sealer = Sealer(Ring([SECRET]))
     first = sealer.seal(CHECK, EU)
     again = sealer.seal(structs.replace(CHECK, scheduled_at=NOW + timedelta(seconds=10)), EU)
-    assert again.spec.headers is first.spec.headers
+    assert again.spec is first.spec
     for check, region in [(structs.replace(CHECK, revision=4), EU), (CHECK, structs.replace(EU, access=2))]:
         newer = sealer.seal(check, region)
         assert newer.spec.headers != first.spec.headers
@@ -196,15 +204,15 @@ def test_what_needs_no_seal_is_sent_as_it_is_and_loads_no_cryptography() -> None
 import sys
 from datetime import UTC, datetime
 import workers.prober
+from pipeline.ring import Ring
 from pipeline.settings import Settings
 from pipeline.vocabulary import Check, Region, Spec
 from workers.sealing import Opener, Sealer
 at = datetime(2026, 1, 1, tzinfo=UTC)
-plain, secret = Check(1, 7, at, 3, 10, Spec("https://a")), Check(1, 7, at, 3, 10, Spec("https://a", headers={"a": "b"}))
-here, elsewhere = Region(7, "eu", "", managed=True), Region(7, "eu", "", managed=False)
-for check, region in ((plain, elsewhere), (secret, here)):
-    assert Sealer(b"k" * 44).seal(check, region) is check
-    assert Opener("eu", Settings()).spec(check) is check.spec
+for headers in ({}, {"Accept": "text/html", "User-Agent": "us"}):
+    check = Check(1, 7, at, 3, 10, Spec("https://a", headers=headers))
+    assert Sealer(Ring([b"k" * 44])).seal(check, Region(7, "eu", "")) is check
+    assert Opener("eu", Settings()).open(check)[0] is check.spec
 sys.exit("cryptography is loaded" if "cryptography.hazmat" in sys.modules else 0)  # redis-py asks for its version
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
@@ -213,7 +221,7 @@ sys.exit("cryptography is loaded" if "cryptography.hazmat" in sys.modules else 0
 
 def test_without_a_secret_key_nothing_goes_out_in_plain() -> None:
     revision = Revision(3, 1, 7, NOW, True, 10, SPEC, Network())
-    push = step([Slot(NOW, revision)], {7: EU}, now=NOW, epoch=1, sealer=Sealer(None))
+    push = step([Slot(NOW, revision)], {7: EU}, now=NOW, epoch=1, sealer=Sealer(Ring()))
     assert list(push.entries) == ["ticks:{eu}"]
     tick = unpack_tick(push.entries["ticks:{eu}"][0])
     assert (tick.outcome, tick.final) == (Outcome.BLOCKED, True)

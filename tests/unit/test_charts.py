@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import charts
 from pipeline.charts import shapes
-from pipeline.charts.palette import COLOURS, SYMBOLS
+from pipeline.charts.palette import COLOURS, GUTTER, SYMBOLS, WIDEST_GUTTER, gutter_of
 from pipeline.charts.states import FILL, lasting
 from pipeline.frames import TICKS, schema
 from pipeline.vocabulary import State
@@ -146,10 +146,46 @@ def test_axes_reach_over_what_was_asked_for_and_not_over_the_data() -> None:
     for chart in drawn:
         domains = [layer["encoding"]["x"]["scale"]["domain"] for layer in layers(chart)]
         assert domains == [[START.timestamp() * 1000, until.timestamp() * 1000]] * len(domains)
-    # Layers that each name a domain leave Vega without one: there the empty buckets do it, as the marks show them.
+    # Layers that each name a domain leave Vega without one: there a layer without marks reaches over it.
     lines = layers(charts.latency(shapes.on_grid(found, MINUTE, START, until - MINUTE)))
     assert all("domain" not in layer["encoding"]["x"]["scale"] for layer in lines)
     assert {layer["mark"].get("invalid") for layer in lines[:2]} == {"break-paths-show-domains"}
+
+
+def test_what_is_of_a_bucket_stands_in_its_middle_and_the_axis_reaches_over_the_whole_of_it() -> None:
+    chart = charts.latency(charts.latency_by(pl.concat([ticks(0, 1), ticks(2, state="down")]), MINUTE))
+    drawn = [row for row in rows(chart) if "since" in row]
+    assert {(row["since"][11:19], row["at"][11:19]) for row in drawn} == {
+        ("12:00:00", "12:00:30"),
+        ("12:01:00", "12:01:30"),
+        ("12:02:00", "12:02:30"),
+    }
+    ends = [row["at"][11:19] for row in rows(chart) if set(row) == {"at"}]
+    assert ends == ["12:00:00", "12:03:00"]
+
+
+def test_charts_below_each_other_reach_over_the_same_time_and_begin_at_the_same_place() -> None:
+    over = (START.timestamp() * 1000, (START + 60 * MINUTE).timestamp() * 1000)
+    seen = ticks(50, 51)
+    states = charts.states_of(seen, START, START + 60 * MINUTE)
+    wide = [
+        charts.strip(states, over, gutter=90),
+        charts.shares(charts.shares_by(states, 5 * MINUTE), over, gutter=90),
+        charts.latency(charts.latency_by(seen, MINUTE), over=over, gutter=90),
+        charts.phases(charts.phases_by(seen, MINUTE), over=over, gutter=90),
+        charts.fleet(charts.fleet_by(seen), over, gutter=90),
+    ]
+    for chart in wide:
+        axes = [layer["encoding"]["y"]["axis"] for layer in layers(chart) if layer["encoding"].get("y", {}).get("axis")]
+        assert {(axis["minExtent"], axis["maxExtent"]) for axis in axes} == {(90, 90)}
+        domains = {tuple(x["scale"].get("domain", ())) for layer in layers(chart) if (x := layer["encoding"].get("x"))}
+        reaching = [row["at"][11:16] for row in rows(chart) if set(row) == {"at"}]
+        assert domains == {over} or (domains == {()} and reaching == ["12:00", "13:00"])
+
+
+def test_a_gutter_is_as_wide_as_the_longest_label_within_bounds() -> None:
+    assert gutter_of([]) == gutter_of(["eu"]) == GUTTER
+    assert GUTTER < gutter_of(["x" * 20]) < gutter_of(["x" * 30]) < gutter_of(["x" * 300]) == WIDEST_GUTTER
 
 
 def test_uptime_is_a_point_between_its_bounds() -> None:

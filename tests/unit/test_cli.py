@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import socket
 import subprocess
@@ -94,3 +95,32 @@ cli.main()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == "['workers.prober']"
+
+
+@pytest.mark.parametrize(
+    ("typed", "left"),
+    [
+        ("sites list --data-dir /there", ["sites", "list"]),
+        ("--data-dir=/there apply -", ["apply", "-"]),
+        ("pusher --data-dir /there", ["pusher"]),
+        ("restore dump --data-dir /there", ["restore", "--data-dir", "/there", "dump"]),
+        ("--data-dir /there up", ["up", "--data-dir", "/there"]),
+    ],
+)
+def test_every_command_takes_a_data_dir_wherever_it_stands(
+    typed: str, left: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BETTERSTACK_DATA_DIR", "/elsewhere")
+    words = ["betterstack", *typed.split()]
+    cli.take_data_dir(words)
+    assert words == ["betterstack", *left]
+    assert os.environ["BETTERSTACK_DATA_DIR"] == "/there"
+
+
+@pytest.mark.parametrize("typed", ["sites add x -- --data-dir /there", "sites list --data-dir", "sites list"])
+def test_what_names_no_data_dir_is_left_alone(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BETTERSTACK_DATA_DIR", "/elsewhere")
+    words = typed.split()
+    cli.take_data_dir(words)
+    assert words == typed.split()
+    assert os.environ["BETTERSTACK_DATA_DIR"] == "/elsewhere"

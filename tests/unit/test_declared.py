@@ -240,3 +240,10 @@ def test_a_declaration_comes_back_as_it_went_out() -> None:
     assert parse(SiteIn, found.model_dump()) == found
     region = parse(RegionIn, {"key": "r", "proxy": "http://p:1", "resolvers": ["1.1.1.1"]})
     assert parse(RegionIn, region.model_dump()) == region
+
+
+@pytest.mark.parametrize("written", ["9.9.9.9", "example.org:0", "https://example.org:443", "a b:1", ":443", "x:http"])
+def test_a_reference_target_is_a_host_with_its_port(written: str) -> None:
+    assert parse(RegionIn, {"key": "eu", "references": ["[2620:fe::fe]:443", "dns.example:53"]}).references
+    with pytest.raises(InvalidInputError, match="write host:port"):
+        parse(RegionIn, {"key": "eu", "references": [written]})

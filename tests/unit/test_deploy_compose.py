@@ -152,6 +152,11 @@ def test_the_app_in_its_container_answers_to_loopbacks_names_only() -> None:
     assert "BETTERSTACK_ALLOWED_HOSTS" in refused[1]
 
 
+def test_private_addresses_are_no_sites_unless_whoever_runs_it_says_so() -> None:
+    for name, service in our_services().items():
+        assert service["environment"]["BETTERSTACK_PRIVATE_TARGETS"] == "${BETTERSTACK_PRIVATE_TARGETS:-deny}", name
+
+
 def test_the_app_alone_refuses_to_listen_for_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uvicorn.Server.run", lambda _self: pytest.fail("it listened"))
     with pytest.raises(WorkbenchError, match="BETTERSTACK_ALLOWED_HOSTS=localhost"):

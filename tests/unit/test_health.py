@@ -212,3 +212,12 @@ def test_tables_may_be_newer_too() -> None:
     [part] = judged(migrated=False).parts
     assert "another version" in part.message
     assert any("Upgrade" in step for step in part.todo)
+
+
+def test_a_prober_more_than_decided_is_one_that_ends_or_was_killed_a_moment_ago() -> None:
+    supervisor = seen("supervisor")
+    supervisor.detail["probers"] = {"eu": 1, "us": 1}
+    found = checkup(vitals(workers=[*ALL, supervisor, prober(1)]))
+    assert graded(found) == {}
+    said = next(part.message for part in found.parts if part.name == "prober eu")
+    assert said == "alive, 1 of 1 running, and 1 that is ending or gone"

@@ -245,6 +245,76 @@ def test_a_problem_in_our_own_file_is_told_with_its_line(text: str, line: int, s
     assert said in found.problems[0].message
 
 
+def test_the_status_of_another_monitor_is_not_what_is_expected() -> None:
+    pasted = read("Friendly Name,URL,Status\nShop,https://a.example,Up\nBlog,https://b.example,Down", Defaults())
+    assert not pasted.problems
+    assert [entry.site.expect.status for entry in pasted.entries] == [["200-399"], ["200-399"]]
+    assert pasted.notes == ["Status is not used: 'Up' is how a site was, and no status to expect"]
+
+
+def test_a_status_column_of_codes_is_what_is_expected_and_a_slip_in_it_is_told() -> None:
+    pasted = read("url,status\nhttps://a.example,200-299 404\nhttps://b.example,2oo", Defaults())
+    assert [entry.site.expect.status for entry in pasted.entries] == [["200-299", "404"]]
+    assert [problem.line for problem in pasted.problems] == [3]
+
+
+def test_rows_of_monitors_that_ask_for_no_page_are_told() -> None:
+    text = "Type,Name,URL\nHTTP(s),Shop,https://a.example\nPing,Router,10.0.0.1\nkeyword,Blog,b.example\nPort,SSH,c.example"
+    pasted = read(text, Defaults())
+    assert [entry.site.name for entry in pasted.entries] == ["Shop", "Blog"]
+    assert [(problem.line, problem.field, problem.message) for problem in pasted.problems] == [
+        (3, "Router", "this is a Ping monitor: only HTTP, TCP and TLS are checked"),
+        (5, "SSH", "this is a Port monitor: write its URL as tcp://host:port"),
+    ]
+    assert not pasted.notes
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", " | "])
+def test_lines_of_a_url_and_a_name_need_no_header(delimiter: str) -> None:
+    pasted = read(f"http://a.example/fast{delimiter}Fast one\n\nhttps://b.example{delimiter}slow\n", Defaults())
+    assert pasted.form is Form.TABLE
+    assert [(entry.line, entry.site.url, entry.site.name) for entry in pasted.entries] == [
+        (1, "http://a.example/fast", "Fast one"),
+        (3, "https://b.example", "slow"),
+    ]
+    assert "read as url,name" in pasted.notes[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["https://a.example/x,y", "https://a.example/,b/c d", "https://a.example;Jsessionid=1"]
+)
+def test_a_url_with_a_comma_in_it_stays_one(text: str) -> None:
+    assert read(text, Defaults()).form is Form.URLS
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("https://a.example/,Shop,60\nhttps://b.example/,The blog,30", "put a first line above that names the columns"),
+        ("Fast one,https://a.example/", "put a first line above that names the columns: url,name"),
+        ("http//oops", "a colon is missing: write http://oops"),
+        ("https//oops.example/x", "a colon is missing: write https://oops.example/x"),
+    ],
+)  # fmt: skip
+def test_what_is_nearly_a_url_is_told_how_to_write_it(text: str, said: str) -> None:
+    pasted = read(text, Defaults())
+    assert said in pasted.problems[0].message
+
+
+def test_a_list_as_programs_write_it_is_one_of_urls() -> None:
+    pasted = read('[\n  "https://a.example/",\n  "b.example",\n  "ftp://c.example"\n]', Defaults())
+    assert [(entry.line, entry.site.url) for entry in pasted.entries] == [
+        (2, "https://a.example/"),
+        (3, "https://b.example"),
+    ]
+    assert [problem.line for problem in pasted.problems] == [4]
+
+
+def test_the_text_of_a_page_is_not_called_a_sitemap() -> None:
+    assert read("<!DOCTYPE html><html><body>Hello</body></html>", Defaults()).form is Form.NOTHING
+    assert read("<urlset><url><loc>https://a.example/</loc>", Defaults()).form is Form.SITEMAP
+
+
 # --- sitemaps ---------------------------------------------------------------------------------------------------------
 
 

@@ -37,13 +37,13 @@ class World:
     def lost(self, probe: Probe = FAILED, network: Network = PLAIN, *, host: str = "dead.example") -> str | None:
         return asyncio.run(self.vantage.lost(host, probe, network))
 
-    async def _answers(self, host: str, _port: int) -> bool:
+    async def _answers(self, host: str, _port: int, _network: Network) -> bool:
         self.asked.append(host)
         await asyncio.sleep(0)
         return host in self.up
 
-    async def _answers_name(self, name: str) -> bool:
-        return await self._answers(name, 0)
+    async def _answers_name(self, name: str, network: Network) -> bool:
+        return await self._answers(name, 0, network)
 
 
 @pytest.fixture

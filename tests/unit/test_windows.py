@@ -99,3 +99,10 @@ def test_the_overview_reaches_over_a_month_and_over_the_window_but_not_to_before
     assert reach(windows.following(90 * DAY), long_ago) >= 90 * DAY
     assert abs(reach(windows.following(90 * DAY), NOW - 40 * DAY) - 40 * DAY) <= MINUTE
     assert reach(windows.following(HOUR), NOW - 10 * MINUTE) >= HOUR
+
+
+def test_a_window_that_begins_in_the_future_is_refused_and_one_that_ends_there_is_not() -> None:
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    with pytest.raises(InvalidInputError, match=r"begins .2027-01-01T00:00Z. in the future"):
+        windows.read("", "2027-01-01T00:00Z", "2027-01-02T00:00Z", "6h", now)
+    assert windows.read("", "2026-03-01T11:00Z", "2026-03-01T13:00Z", "6h", now).length == timedelta(hours=2)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from workers.commands.store import ACTOR, BAD_INPUT, echo_json, said, transaction
+from workers.commands.store import ACTOR, BAD_INPUT, echo_json, ring, said, transaction
 
 app = typer.Typer()
 
@@ -31,7 +31,7 @@ def apply(
         return
     source = _read(file)
     with said():
-        applied = apply_file(source, transaction, now=datetime.now(UTC), actor=ACTOR)
+        applied = apply_file(source, transaction, now=datetime.now(UTC), actor=ACTOR, ring=ring)
     if json:
         echo_json(applied)
         return

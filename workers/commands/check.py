@@ -3,35 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from pipeline.vocabulary import STATE_OF, Expect, Network, Outcome, Phases, Probe, Spec, State
+from pipeline.errors import InvalidInputError, Problem
+from pipeline.vocabulary import STATE_OF, Network, Outcome, Phases, Probe, Spec, State
+from workers.commands import expectations
+from workers.commands.store import said
 
 BAR_WIDTH = 40
-LABELS = {"dns_ms": "look up", "connect_ms": "connect", "tls_ms": "TLS", "ttfb_ms": "wait", "transfer_ms": "transfer"}
+# The words of the charts.
+LABELS = {
+    "dns_ms": "DNS",
+    "connect_ms": "connect",
+    "tls_ms": "TLS",
+    "ttfb_ms": "first byte",
+    "transfer_ms": "transfer",
+}
 COLOURS = {State.UP: "green", State.DEGRADED: "yellow", State.DOWN: "red"}
 
 
 def check(
-    url: Annotated[str, typer.Argument(help="what to check, with its scheme")],
+    url: Annotated[str, typer.Argument(help="what to check; https:// where it says nothing else")],
     timeout: Annotated[
         float, typer.Option(help="seconds for the whole check, redirects included", min=0.1, max=300)
     ] = 10,
     method: Annotated[str, typer.Option(help="GET, HEAD, …")] = "GET",
-    expect_status: Annotated[
-        str | None, typer.Option(help="such as 200-299,401; 200-399 unless told", show_default=False)
-    ] = None,
+    expect_status: expectations.Status = None,
+    expect_body: expectations.Body = None,
+    expect_no_body: expectations.NoBody = None,
+    expect_match: expectations.Match = None,
+    expect_json: expectations.Json = None,
+    expect_header: expectations.Header = None,
+    expect_url: expectations.Url = None,
+    expect_min_bytes: expectations.MinBytes = None,
+    expect_max_bytes: expectations.MaxBytes = None,
+    expect_latency: expectations.Latency = None,
+    expect_tls_days: expectations.TlsDays = None,
     json: Annotated[bool, typer.Option("--json", help="print one JSON object instead")] = False,
 ) -> None:
     """Check a URL once, from here, and show where the time went.
 
     Exits with 0 when it is up, 1 when it is not, 2 when the question makes no sense.
     """
+    expect = expectations.given(
+        status=None,
+        body=expect_body,
+        no_body=expect_no_body,
+        match=expect_match,
+        json=expect_json,
+        header=expect_header,
+        url=expect_url,
+        min_bytes=expect_min_bytes,
+        max_bytes=expect_max_bytes,
+        latency=expect_latency,
+        tls_days=expect_tls_days,
+    )
     try:
-        spec = spec_of(url, timeout, method, expect_status)
+        with said(expectations.OPTIONS):
+            spec = spec_of(url, timeout, method, expect_status, expect)
     except ValueError as error:
         typer.echo(f"betterstack check: {error}", err=True)
         raise typer.Exit(2) from None
@@ -43,17 +76,35 @@ def check(
     raise typer.Exit(0 if STATE_OF[probe.outcome] in (State.UP, State.DEGRADED) else 1)
 
 
-def spec_of(url: str, timeout_s: float, method: str, expect_status: str | None) -> Spec:
-    """ValueError, with advice, where the words make no check."""
-    from pipeline.declared import STATUS_RANGE, TOKEN, judge_status, judge_url
+def spec_of(
+    url: str, timeout_s: float, method: str, expect_status: str | None, expect: Mapping[str, Any] | None = None
+) -> Spec:
+    """What to check. Errors: ValueError or InvalidInputError, with advice, where the words make no check.
+
+    `expect` holds further parts of `ExpectIn`.
+    """
+    from pipeline.applicable import is_bare, misplaced
+    from pipeline.declared import TOKEN, ExpectIn, SiteIn, expect_of, judge_status, judge_url, parse
+    from pipeline.understood import with_scheme
 
     if not TOKEN.match(method):
         raise ValueError(f"{method!r} is no HTTP method: write GET or HEAD")
-    expect = Expect()
+    declared: dict[str, Any] = dict(expect or {})
     if expect_status is not None:
-        matches = [STATUS_RANGE.match(judge_status(entry.strip())) for entry in expect_status.split(",")]
-        expect = Expect(status=tuple((int(m[1]), int(m[2] or m[1])) for m in matches if m))
-    return Spec(judge_url(url), timeout_s=timeout_s, method=method.upper(), expect=expect)
+        declared["status"] = [judge_status(entry.strip()) for entry in expect_status.split(",")]
+    try:
+        expected = parse(ExpectIn, declared)
+    except InvalidInputError as error:
+        raise InvalidInputError([Problem(f"expect.{p.field}", p.message) for p in error.problems]) from None
+    address = judge_url(with_scheme(url))
+    spec = Spec(address, timeout_s=timeout_s, method=method.upper(), expect=expect_of(expected.model_dump()))
+    if is_bare(spec.url) and (spec.method != "GET" or expect_status is not None):
+        raise ValueError(f"{spec.url} is asked nothing: leave --method and --expect-status out")
+    fields: dict[str, Any] = {"key": "", "url": spec.url, "timeout_s": timeout_s, "method": spec.method}
+    site = SiteIn.model_construct(**fields, expect=expected)
+    if odd := [Problem(field, message) for field, message in misplaced(site)]:
+        raise InvalidInputError(odd)
+    return spec
 
 
 async def _probe(spec: Spec) -> Probe:
@@ -87,13 +138,13 @@ def show(spec: Spec, probe: Probe) -> None:
     state = STATE_OF[probe.outcome]
     verdict = str(state) if probe.outcome is Outcome.OK else f"{state}: {probe.outcome}"
     console.print(Text.assemble((verdict, f"bold {COLOURS.get(state, 'magenta')}"), "  ", spec.url), soft_wrap=True)
-    if probe.detail:
+    for problem in probe.snapshot.problems if probe.snapshot is not None else filter(None, [probe.detail]):
         # A `Text`, never markup: part of it came from the other side.
-        console.print(Text(probe.detail), soft_wrap=True)
+        console.print(Text(problem), soft_wrap=True)
     facts = [
         f"HTTP {probe.status}" if probe.status is not None else "",
         f"from {probe.ip}" if probe.ip else "",
-        f"{probe.bytes:,} bytes" if probe.bytes is not None else "",
+        f"{probe.bytes:,} bytes".replace(",", " ") if probe.bytes is not None else "",
         f"{probe.latency_ms:.1f} ms" if probe.latency_ms is not None else "",
     ]
     console.print(Text(" · ".join(filter(None, facts))), soft_wrap=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec.structs import replace
 
 from pipeline import product
 from pipeline.errors import UnavailableError
@@ -60,7 +61,10 @@ def examine(settings: Settings) -> Health:
         vitals = _read(settings)
     except UnavailableError as error:
         why = _first_line(error.__cause__ or error)
-        seen = unreachable(f"{error} It said: {why}" if why else str(error)).parts
+        parts = unreachable(f"{error} It said: {why}" if why else str(error)).parts
+        # To run what is running is no advice.
+        todos = [tuple(step for step in part.todo if "betterstack doctor" not in step) for part in parts]
+        seen = [replace(part, todo=todo) for part, todo in zip(parts, todos, strict=True)]
         return of([*seen, *_redis(settings, None)])
     parts = checkup(vitals, disk_of(settings)).parts
     return of([*parts, *_redis(settings, vitals)])
@@ -70,13 +74,14 @@ def _read(settings: Settings) -> Vitals:
     """What Postgres knows. Errors: UnavailableError."""
     from sqlalchemy.pool import NullPool
 
+    from pipeline.secret_key import held
     from pipeline.store.engine import engine
     from pipeline.store.explained import explained
     from pipeline.store.vitals import read_vitals
 
     database = engine(settings.database, read_only=True, pool=NullPool, name="betterstack doctor")
     with explained(), database.connect() as connection:
-        return read_vitals(connection, lambda: datetime.now(UTC))
+        return read_vitals(connection, lambda: datetime.now(UTC), held(settings))
 
 
 def _redis(settings: Settings, vitals: Vitals | None) -> Iterator[Part]:
@@ -92,8 +97,10 @@ def in_force(settings: Settings) -> dict[str, str]:
     """The settings by their variables, with passwords and keys hidden."""
     from pydantic import SecretStr
 
+    from workers.commands.env import listens
+
     values: dict[str, Any] = settings.model_dump() | {"data_dir": settings.data_dir.resolve()}
-    values |= {"database_url": settings.database}
+    values |= {"database_url": settings.database} | listens(settings)
     if settings.redis_url is not None or settings.embedded:
         values |= {"redis_url": settings.redis}
     return {

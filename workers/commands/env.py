@@ -30,12 +30,12 @@ def env(
     settings = read_settings()
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir})
-    settings = settings.model_copy(update=_recorded(settings))
+    settings = settings.model_copy(update=listens(settings))
     for name, value in exported(settings).items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
-def _recorded(settings: Settings) -> dict[str, Any]:
+def listens(settings: Settings) -> dict[str, Any]:
     """Host and port that an `up` on the data dir listens on; nothing where none runs."""
     if sys.platform == "win32" or not settings.embedded:
         return {}

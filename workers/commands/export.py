@@ -74,7 +74,7 @@ def export(
         typer.echo("betterstack: that is too long ago", err=True)
         raise typer.Exit(BAD_INPUT) from None
     if isinstance(target, Path):
-        typer.echo(f"{rows:,} rows in {target}", err=True)
+        typer.echo(f"{rows:,}".replace(",", " ") + f" rows in {target}", err=True)
 
 
 def _target(out: Path, format_: Format) -> Path | BinaryIO:

@@ -22,5 +22,5 @@ def migrate() -> None:
 
     began = time.monotonic()
     with said():
-        changed = prepare(read_settings("migrate"))
+        changed = prepare(read_settings("migrate"), typer.echo)
     typer.echo(f"Tables {'migrated' if changed else 'up to date'} {time.monotonic() - began:.1f} s")

@@ -9,7 +9,7 @@ import typer
 
 from pipeline.errors import WorkbenchError
 from pipeline.vocabulary import Region
-from workers.commands.store import ACTOR, echo_json, echo_table, said, store
+from workers.commands.store import ACTOR, echo_json, echo_table, ring, said, store
 
 app = typer.Typer(
     name="regions", help="Where checks are made from: list, add, edit, remove, join.", no_args_is_help=True
@@ -21,6 +21,7 @@ OPTIONS = {
     "source_address": "--source-address",
     "proxy": "--proxy",
     "resolvers": "--resolver",
+    "references": "--reference",
     "min_probers": "--min-probers",
     "max_probers": "--max-probers",
 }
@@ -28,6 +29,10 @@ Name = Annotated[str | None, typer.Option(help="what people read")]
 Source = Annotated[str | None, typer.Option(help="local address that probes leave from; '' for none")]
 Proxy = Annotated[str | None, typer.Option(help="http://host:port that probes go through; '' for none")]
 Resolver = Annotated[list[str] | None, typer.Option(help="DNS server as ip or ip:port; again for more; '' for none")]
+Reference = Annotated[
+    list[str] | None,
+    typer.Option(help="host:port that answers while its network is well; again for more; '' for none"),
+]
 Least = Annotated[int | None, typer.Option(help="prober processes it has at least, when probed here")]
 Most = Annotated[int | None, typer.Option(help="and at most, under load")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead")]
@@ -43,8 +48,9 @@ def list_(json: AsJson = False) -> None:
     if json:
         echo_json([region_fields(region) for region in found])
         return
+    shown = [region_fields(region) for region in found]
     rows = [
-        (r.key, r.name, "here" if r.managed else "elsewhere", r.network.source_address, r.network.proxy) for r in found
+        (r["key"], r["name"], "here" if r["managed"] else "elsewhere", r["source_address"], r["proxy"]) for r in shown
     ]
     echo_table(("KEY", "NAME", "PROBED", "FROM ADDRESS", "PROXY"), rows)
 
@@ -57,6 +63,7 @@ def add(
     source_address: Source = None,
     proxy: Proxy = None,
     resolver: Resolver = None,
+    reference: Reference = None,
     min_probers: Least = None,
     max_probers: Most = None,
     json: AsJson = False,
@@ -69,17 +76,20 @@ def add(
         source_address=source_address,
         proxy=proxy,
         resolvers=resolver,
+        references=reference,
         min_probers=min_probers,
         max_probers=max_probers,
     )
     with said(OPTIONS):
         wanted = parse(RegionIn, fields)
         with store(OPTIONS) as connection:
-            created = create_region(connection, wanted, now=datetime.now(UTC), actor=ACTOR)
+            created = create_region(connection, wanted, now=datetime.now(UTC), actor=ACTOR, ring=ring)
     if json:
         echo_json(region_fields(created))
     else:
         typer.echo(f"{created.key} is there: sites that follow all regions are checked from it now")
+    if elsewhere:
+        _say_who_can_join(created.key)
 
 
 @app.command()
@@ -92,6 +102,7 @@ def edit(
     source_address: Source = None,
     proxy: Proxy = None,
     resolver: Resolver = None,
+    reference: Reference = None,
     min_probers: Least = None,
     max_probers: Most = None,
     json: AsJson = False,
@@ -105,19 +116,20 @@ def edit(
         source_address=source_address,
         proxy=proxy,
         resolvers=resolver,
+        references=reference,
         min_probers=min_probers,
         max_probers=max_probers,
     )
     if not changes:
         raise typer.BadParameter("name what is to change, such as --elsewhere or --max-probers 8")
     with store(OPTIONS) as connection:
-        changed = update_region(connection, key, changes, now=datetime.now(UTC), actor=ACTOR)
+        changed = update_region(connection, key, changes, now=datetime.now(UTC), actor=ACTOR, ring=ring)
     if json:
         echo_json(region_fields(changed))
         return
     typer.echo(f"{key} is changed")
     if elsewhere:
-        typer.echo(f"What to run there: betterstack region join-command {key}")
+        _say_who_can_join(key)
 
 
 @app.command("join-command")
@@ -128,14 +140,14 @@ def join_command(
     json: AsJson = False,
 ) -> None:
     """Print what to run on another machine, so that a region's checks are made from there. It holds credentials."""
-    from pipeline import product
-    from workers import joining, secret_key
+    from pipeline import product, secret_key
+    from workers import joining
     from workers.cli import read_settings
 
     with said():
         settings = read_settings()
-        url = joining.public_url(settings.public_redis_url, settings.redis_url, insecure=insecure)
         region = _region_elsewhere(key)
+        url = joining.public_url(settings.public_redis_url, settings.redis_url, insecure=insecure)
         secret = secret_key.ensure(settings)
         if rotate:
             region = _rotated(key)
@@ -166,6 +178,20 @@ def remove(key: Annotated[str, typer.Argument(help="key of the region")]) -> Non
     typer.echo(f"{key} is removed")
 
 
+def _say_who_can_join(key: str) -> None:
+    """The next step or, where nobody elsewhere reaches Redis, that until then nothing is checked from there."""
+    from workers import joining
+    from workers.cli import read_settings
+
+    try:
+        settings = read_settings("cli")
+        joining.public_url(settings.public_redis_url, settings.redis_url, insecure=True)
+    except WorkbenchError as error:
+        typer.echo(f"betterstack: nobody can probe for {key} yet. {error}", err=True)
+    else:
+        typer.echo(f"What to run there: betterstack region join-command {key}")
+
+
 def _region_elsewhere(key: str) -> Region:
     from pipeline.store.regions import get_region
 
@@ -187,7 +213,7 @@ def _rotated(key: str) -> Region:
 
 
 def _given(**options: Any) -> dict[str, Any]:
-    """What was named on the command line. An empty text, alone or as the only resolver, takes away what was set."""
+    """What was named on the command line. An empty text, alone or as the only one, takes away what was set."""
     named = {name: value for name, value in options.items() if value is not None}
-    empty: dict[str, Any] = {"source_address": None, "proxy": None, "resolvers": []}
+    empty: dict[str, Any] = {"source_address": None, "proxy": None, "resolvers": [], "references": []}
     return {name: empty[name] if name in empty and value in ("", [""]) else value for name, value in named.items()}

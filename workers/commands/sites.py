@@ -1,30 +1,41 @@
-"""`betterstack sites`: list, add, remove, pause, resume, check."""
+"""`betterstack sites`: list, add, edit, remove, pause, resume, check."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.vocabulary import State
-from workers.commands.store import ACTOR, BAD_INPUT, echo_json, echo_table, said, store
+from workers.commands import expectations
+from workers.commands.store import ACTOR, BAD_INPUT, echo_json, echo_table, ring, said, store
 
 if TYPE_CHECKING:
     from pipeline.store.listing import Listed
 
-app = typer.Typer(name="sites", help="What is watched: list, add, remove, pause, resume, check.", no_args_is_help=True)
+app = typer.Typer(
+    name="sites", help="What is watched: list, add, edit, remove, pause, resume, check.", no_args_is_help=True
+)
 
 PAGE = 500
 OPTIONS = {
     "interval_s": "--interval",
     "timeout_s": "--timeout",
     "headers": "--header",
-    "expect.status": "--expect-status",
+    **expectations.OPTIONS,
     "tags": "--tag",
     "regions": "--region",
     **{name: f"--{name}" for name in ("key", "name", "method", "confirmations")},
     "url": "URL",
+    "body": "--data",
+    "auth": "--basic or --bearer",
+    "auth.username": "--basic",
+    "auth.password": "--basic",
+    "auth.token": "--bearer",
+    "client_certificate": "--cert",
+    "family": "--family",
 }
 Keys = Annotated[list[str], typer.Argument(metavar="KEY...", help="keys, as `sites list` shows them")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead")]
@@ -56,9 +67,9 @@ def list_(
 
 @app.command()
 def add(
-    url: Annotated[str, typer.Argument(help="what to watch, with its scheme")],
+    url: Annotated[str, typer.Argument(help="what to watch; https:// where it says nothing else")],
     key: Annotated[str, typer.Option(help="a-z, 0-9 and -; made from the URL unless told")] = "",
-    name: Annotated[str, typer.Option(help="what people read; the key unless told")] = "",
+    name: Annotated[str, typer.Option(help="what people read; host and path of the URL unless told")] = "",
     interval: Annotated[int | None, typer.Option(help="seconds between checks", show_default="180")] = None,
     timeout: Annotated[float | None, typer.Option(help="seconds a check may take", show_default="10")] = None,
     confirmations: Annotated[
@@ -66,7 +77,23 @@ def add(
     ] = None,
     method: Annotated[str | None, typer.Option(help="GET, HEAD, …", show_default="GET")] = None,
     header: Annotated[list[str] | None, typer.Option(help='sent along, as "Name: value"; again for more')] = None,
-    expect_status: Annotated[str | None, typer.Option(help="such as 200-299,401", show_default="200-399")] = None,
+    data: Annotated[str | None, typer.Option(help="body to send; @FILE reads a file, @- standard input")] = None,
+    basic: Annotated[str | None, typer.Option(help="sign in, as user:password; @FILE reads it")] = None,
+    bearer: Annotated[str | None, typer.Option(help="sign in with this token; @FILE reads it")] = None,
+    cert: Annotated[Path | None, typer.Option(help="client certificate with its key, a PEM file")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="take a certificate that does not hold")] = False,
+    family: Annotated[str | None, typer.Option(help="any, ipv4 or ipv6", show_default="any")] = None,
+    expect_status: expectations.Status = None,
+    expect_body: expectations.Body = None,
+    expect_no_body: expectations.NoBody = None,
+    expect_match: expectations.Match = None,
+    expect_json: expectations.Json = None,
+    expect_header: expectations.Header = None,
+    expect_url: expectations.Url = None,
+    expect_min_bytes: expectations.MinBytes = None,
+    expect_max_bytes: expectations.MaxBytes = None,
+    expect_latency: expectations.Latency = None,
+    expect_tls_days: expectations.TlsDays = None,
     tag: Annotated[list[str] | None, typer.Option(help="again for more")] = None,
     region: Annotated[list[str] | None, typer.Option(help="where from; all unless told; again for more")] = None,
     paused: Annotated[bool, typer.Option("--paused", help="do not begin yet")] = False,
@@ -74,20 +101,37 @@ def add(
 ) -> None:
     """Watch a URL. Its first checks go out within seconds."""
     from pipeline.declared import SiteIn, parse
+    from pipeline.naming import name_of
     from pipeline.store.listing import named_sites
     from pipeline.store.sites import create_site, with_keys
+    from pipeline.understood import with_scheme
+    from workers.commands import request
 
-    status = [entry.strip() for entry in expect_status.split(",")] if expect_status else None
+    url = with_scheme(url)
+    expect = expectations.given(
+        status=expect_status,
+        body=expect_body,
+        no_body=expect_no_body,
+        match=expect_match,
+        json=expect_json,
+        header=expect_header,
+        url=expect_url,
+        min_bytes=expect_min_bytes,
+        max_bytes=expect_max_bytes,
+        latency=expect_latency,
+        tls_days=expect_tls_days,
+    )
     given: dict[str, Any] = {
         "url": url,
         "key": key,
-        "name": name,
+        "name": name or name_of(url),
         "interval_s": interval,
         "timeout_s": timeout,
         "confirmations": confirmations,
         "method": method,
-        "headers": _headers(header or []),
-        "expect": status and {"status": status},
+        **request.given(header=header, data=data, basic=basic, bearer=bearer, cert=cert, insecure=insecure),
+        "family": family,
+        "expect": expect,
         "tags": tag,
         "regions": region,
         "paused": paused,
@@ -98,12 +142,75 @@ def add(
         parse(SiteIn, fields | {"key": key or "site"})  # before Postgres is asked for a free key
         with store(OPTIONS) as connection:
             [named] = with_keys(connection, [fields])
-            created = create_site(connection, parse(SiteIn, named), now=now, actor=ACTOR)
+            created = create_site(connection, parse(SiteIn, named), now=now, actor=ACTOR, ring=ring)
             [listed] = named_sites(connection, [created.key], now)
     if json:
         echo_json(as_json(listed))
     else:
         typer.echo(f"{created.key} is watched every {created.interval_s} s: {created.url}")
+
+
+@app.command()
+def edit(
+    key: Annotated[str, typer.Argument(help="key of the site")],
+    url: Annotated[str | None, typer.Option(help="what to watch")] = None,
+    name: Annotated[str | None, typer.Option(help="what people read")] = None,
+    interval: Annotated[int | None, typer.Option(help="seconds between checks")] = None,
+    timeout: Annotated[float | None, typer.Option(help="seconds a check may take")] = None,
+    confirmations: Annotated[int | None, typer.Option(help="attempts before a failure counts")] = None,
+    method: Annotated[str | None, typer.Option(help="GET, HEAD, …")] = None,
+    expect_status: Annotated[str | None, typer.Option(help="such as 200-299,401")] = None,
+    expect_body: expectations.Body = None,
+    expect_no_body: expectations.NoBody = None,
+    expect_match: expectations.Match = None,
+    expect_json: expectations.Json = None,
+    expect_header: expectations.Header = None,
+    expect_url: expectations.Url = None,
+    expect_min_bytes: expectations.MinBytes = None,
+    expect_max_bytes: expectations.MaxBytes = None,
+    expect_latency: expectations.Latency = None,
+    expect_tls_days: expectations.TlsDays = None,
+    json: AsJson = False,
+) -> None:
+    """Change what is named; the rest stays. What is expected is changed part by part, '' takes a part away."""
+    from pipeline.store.listing import named_sites
+    from pipeline.store.sites import get_site, site_fields, update_site
+
+    expect = expectations.given(
+        status=expect_status,
+        body=expect_body,
+        no_body=expect_no_body,
+        match=expect_match,
+        json=expect_json,
+        header=expect_header,
+        url=expect_url,
+        min_bytes=expect_min_bytes,
+        max_bytes=expect_max_bytes,
+        latency=expect_latency,
+        tls_days=expect_tls_days,
+    )
+    named: dict[str, Any] = {
+        "url": url,
+        "name": name,
+        "interval_s": interval,
+        "timeout_s": timeout,
+        "confirmations": confirmations,
+        "method": method,
+        "expect": expect or None,
+    }
+    changes = {field: value for field, value in named.items() if value is not None}
+    if not changes:
+        raise typer.BadParameter("name what is to change, such as --interval 60 or --expect-body Welcome")
+    now = datetime.now(UTC)
+    with store(OPTIONS) as connection:
+        if expect:
+            changes["expect"] = site_fields(get_site(connection, key))["expect"] | expect
+        update_site(connection, key, changes, now=now, actor=ACTOR, ring=ring)
+        [listed] = named_sites(connection, [key], now)
+    if json:
+        echo_json(as_json(listed))
+    else:
+        typer.echo(f"{key} is changed")
 
 
 @app.command()
@@ -162,16 +269,6 @@ def _pause(keys: list[str], *, paused: bool) -> None:
 def _done(keys: list[str], what: str) -> None:
     for key in keys:
         typer.echo(f"{key} {what}")
-
-
-def _headers(lines: list[str]) -> dict[str, str]:
-    headers = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon:
-            raise typer.BadParameter(f'{line!r} has no colon: write "Name: value"', param_hint="--header")
-        headers[name.strip()] = value.strip()
-    return headers
 
 
 def _time(at: datetime | None) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pipeline.errors import InvalidInputError, WorkbenchError
+from pipeline.errors import InvalidInputError, UnavailableError, WorkbenchError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from pipeline.ring import Ring
 
 ACTOR = "cli"
 BAD_INPUT = 2
@@ -38,6 +41,14 @@ def transaction(*, read_only: bool = False) -> Iterator[Connection]:
         yield connection
 
 
+def ring() -> Ring:
+    """The secret keys in force, for what an edit seals. Errors: WorkbenchError."""
+    from pipeline.secret_key import ring_where_ours
+    from workers.cli import read_settings
+
+    return ring_where_ours(read_settings("cli"))
+
+
 @contextmanager
 def said(options: Mapping[str, str] | None = None) -> Iterator[None]:
     """Print what we raise on purpose, a line a problem, and end. `options` are the fields' names on a command line."""
@@ -45,12 +56,25 @@ def said(options: Mapping[str, str] | None = None) -> Iterator[None]:
         yield
     except InvalidInputError as error:
         for problem in error.problems:
-            problem.field = (options or {}).get(problem.field, problem.field)
+            option = (options or {}).get(re.sub(r"\[\d+\]$", "", problem.field))
+            problem.field = option or problem.field
             typer.echo(f"betterstack: {problem}", err=True)
         raise typer.Exit(BAD_INPUT) from None
     except WorkbenchError as error:
-        typer.echo(f"betterstack: {error}", err=True)
+        typer.echo(f"betterstack: {error}{_looked_at(error)}", err=True)
         raise typer.Exit(BAD_INPUT) from None
+
+
+def _looked_at(error: WorkbenchError) -> str:
+    """Where an embedded server was looked for that does not answer: perhaps it runs, on another data dir."""
+    if not isinstance(error, UnavailableError):
+        return ""
+    from workers.cli import read_settings
+
+    settings = read_settings("cli")
+    if not settings.embedded:
+        return ""
+    return f" Looked at: {settings.data_dir.resolve()}; --data-dir or BETTERSTACK_DATA_DIR names another one."
 
 
 def echo_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

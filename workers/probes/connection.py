@@ -1,19 +1,23 @@
-"""One TCP connection, with or without TLS, read at the moment that its bytes arrive.
+"""One TCP connection, with or without TLS, that knows when its bytes left and when they arrived.
 
-Raw sockets on the loop's readiness events, because one `recv` in one place is where kernel timestamps come in
-(`recvmsg` and its ancillary data), and because it is the cheapest of what we measured.
+Raw sockets on the loop's readiness events, because one `recvmsg` in one place is where kernel timestamps come in, and
+because it is the cheapest of what we measured.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
 import ssl
-from time import perf_counter
-from typing import Any, Protocol
+from time import monotonic, time_ns
+from typing import Any, NamedTuple, Protocol
 
+from workers.probes.kernel import ANCILLARY_BYTES, Meter, arrival_ns, round_trip_s, stamp_arrivals
+
+_DER = 2  # `_ssl.ENCODING_DER`, which the ssl module does not name
 CHUNK_BYTES = 64 * 1024  # one read; most answers fit, and four TLS records do
 
 
@@ -30,18 +34,35 @@ class Stream(Protocol):
     def close(self) -> None: ...
 
 
+class Stood(NamedTuple):
+    """When a connect began, and when it stood: in monotonic seconds, by the loop's clock."""
+
+    began: float
+    at: float
+
+
 class Connection:
-    """A plain, connected, non-blocking socket that belongs to us. Close it in a `finally`."""
+    """A plain, connected, non-blocking socket that belongs to us. Close it in a `finally`.
 
-    __slots__ = ("_fd", "_listening", "_loop", "_sock", "_waiter", "received_at")
+    `opened` is how it came to be, `meter` counts how long we waited by the kernel's clock, `received_at` is when we
+    read last by our own.
+    """
 
-    def __init__(self, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = ("_fd", "_listening", "_loop", "_sock", "_waiter", "meter", "opened", "received_at")
+
+    def __init__(self, sock: socket.socket, loop: asyncio.AbstractEventLoop, opened: Stood) -> None:
         self._sock = sock
         self._fd = sock.fileno()
         self._loop = loop
         self._listening = False
         self._waiter: asyncio.Future[bytes] | None = None
         self.received_at = 0.0
+        self.opened = opened
+        self.meter = Meter()
+
+    def round_trip_s(self) -> float | None:
+        """How long the handshake of TCP took, by the kernel; ask before anything was sent."""
+        return round_trip_s(self._sock)
 
     async def read(self) -> bytes:
         waiter: asyncio.Future[bytes] = self._loop.create_future()
@@ -59,23 +80,27 @@ class Connection:
             self._listening = False
             return
         try:
-            data = self._sock.recv(CHUNK_BYTES)
+            data, ancillary, _, _ = self._sock.recvmsg(CHUNK_BYTES, ANCILLARY_BYTES)
         except BlockingIOError:
             return
         except OSError as error:
             waiter.set_exception(error)
         else:
-            self.received_at = perf_counter()
+            self.received_at = monotonic()
+            if data:  # the end of a stream carries no stamp
+                self.meter.received(arrival_ns(ancillary))
             waiter.set_result(data)
         self._waiter = None
 
     async def send(self, data: bytes) -> None:
         while data:
+            before_ns = time_ns()
             try:
                 sent = self._sock.send(data)
             except BlockingIOError:
                 await writable(self._loop, self._fd)
             else:
+                self.meter.sent(before_ns, time_ns())
                 data = data[sent:]
 
     def close(self) -> None:
@@ -119,6 +144,30 @@ class TlsConnection:
             else:
                 return
 
+    async def finish(self) -> None:
+        """Send our last handshake message, which else leaves with what is sent first, and say good-bye."""
+        with contextlib.suppress(ssl.SSLError):  # it waits for the peer's good-bye, which we do not
+            self._tls.unwrap()
+        await self._flush()
+
+    def certificate(self) -> bytes | None:
+        """The leaf that the other side showed and we accepted, as DER; None before that."""
+        try:
+            return self._tls.getpeercert(binary_form=True)
+        except ValueError:  # the handshake is not over
+            return None
+
+    def shown(self) -> bytes | None:
+        """The leaf as DER, accepted or not; None where it showed none, or where Python hides it."""
+        hidden = getattr(getattr(self._tls, "_sslobj", None), "get_unverified_chain", None)
+        chain = (hidden() if hidden else None) or ()
+        return next((leaf.public_bytes(_DER) for leaf in chain), None)
+
+    def agreed(self) -> str | None:
+        """Version and cipher of a handshake that held."""
+        cipher = self._tls.cipher()
+        return f"{self._tls.version()} {cipher[0]}" if cipher else None
+
     def unverified_chain(self) -> list[dict[str, Any]]:
         """What the other side showed, the leaf first, also where we did not accept it; empty where Python hides it."""
         # Public from 3.13 on, but as DER; this has been there since 3.10, parsed.
@@ -159,18 +208,20 @@ class TlsConnection:
         self._plain.close()
 
 
-async def connect(sock: socket.socket, address: tuple[str, int], loop: asyncio.AbstractEventLoop) -> float:
+async def connect(sock: socket.socket, address: tuple[str, int], loop: asyncio.AbstractEventLoop) -> Stood:
     """Connect a non-blocking socket; returns when it was. `OSError` of the kernel where it fails."""
+    stamp_arrivals(sock)
+    began = monotonic()
     code = sock.connect_ex(address)
     if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
         at = await writable(loop, sock.fileno())
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
-        return at
+        return Stood(began, at)
     if code:
         raise ImmediateError(code, os.strerror(code))
-    return perf_counter()
+    return Stood(began, monotonic())
 
 
 class ImmediateError(OSError):
@@ -189,4 +240,4 @@ async def writable(loop: asyncio.AbstractEventLoop, fd: int) -> float:
 
 def _stamp(ready: asyncio.Future[float]) -> None:
     if not ready.done():
-        ready.set_result(perf_counter())
+        ready.set_result(monotonic())

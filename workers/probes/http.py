@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import httpx
 
-from pipeline.vocabulary import Network, Outcome, Probe, Spec
-from workers.probes.expect import Answered, judge
+from pipeline.vocabulary import Expect, Network, Outcome, Probe, Spec
+from workers.probes.cutting import cutting
+from workers.probes.deadline import late
+from workers.probes.expect import Answered, judge, looks_at_body
 from workers.probes.network import DIALER, Dialer
 from workers.probes.requests import bare, following, fresh, prepared, shown
+from workers.probes.snapshot import seen
 from workers.probes.trace import ProbeError, Trace
 from workers.probes.transport import Answer, OneShotTransport
 
 BODY_LIMIT = 2 * 1024 * 1024  # what a content check will look at; the rest of a body says nothing about being up
+INLINE_BYTES = 16 * 1024  # judged on the loop: under 5 ms, whatever is in it
+
+# Few, so that many large bodies wait for each other rather than take memory; RE2 and zlib let go of the GIL.
+_JUDGES = ThreadPoolExecutor(2, thread_name_prefix="judge")
 
 # It logs every URL at INFO, and a URL may hold a token.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -36,6 +45,11 @@ class _Client(httpx.AsyncClient):
         super().__init__(transport=OneShotTransport(), trust_env=False, timeout=None)  # an attempt has its own
         self._cookies = _NoCookies()
 
+    def _build_redirect_request(self, request: httpx.Request, response: httpx.Response) -> httpx.Request:
+        # httpx reads the Location of any redirect, also of one that nobody follows, whatever it says.
+        spec: Spec = request.extensions["spec"]
+        return super()._build_redirect_request(request, response) if spec.max_redirects else request
+
 
 _CLIENT = _Client()
 
@@ -50,24 +64,24 @@ async def probe(spec: Spec, network: Network, *, dialer: Dialer = DIALER) -> Pro
     try:
         async with deadline:
             answered = await _fetch(spec, network, dialer, trace)
-        trace.leave()
-        outcome, problems = judge(answered, spec.expect, trace.latency_ms())
-        detail = "; ".join(problems) or None
+        trace.settle()
+        outcome, problems = await _judged(answered, spec, network, trace.latency_ms())
     except ProbeError as failure:
-        outcome, detail = failure.outcome, failure.detail
+        outcome, problems = failure.outcome, [failure.detail]
     except TimeoutError:
         if not deadline.expired():
             raise
-        outcome, detail = _late(trace, spec.timeout_s)
+        outcome, sentence = late(trace, spec.timeout_s)
+        problems = [sentence]
     trace.leave()
-    return Probe(outcome, trace.phases(), trace.latency_ms(), trace.status, trace.ip, trace.bytes, detail)
+    return seen(trace, spec, network, outcome, problems)
 
 
 async def _fetch(spec: Spec, network: Network, dialer: Dialer, trace: Trace) -> Answered:
     """Ask, follow redirects, read the last body."""
     ask = prepared(spec, network.proxy)
     cookies: httpx.Cookies | None = None
-    seen = set()
+    asked = set()
     for _ in range(spec.max_redirects + 1):
         extensions = {
             "dialer": dialer, "network": network, "trace": trace, "head": ask.head, "timeout": {},
@@ -78,52 +92,57 @@ async def _fetch(spec: Spec, network: Network, dialer: Dialer, trace: Trace) -> 
                 fresh(ask.request, extensions), stream=True, auth=UNAUTHENTICATED, follow_redirects=False
             )
         except (httpx.RemoteProtocolError, httpx.InvalidURL, ValueError) as error:
-            # httpx reads the Location of any redirect, also of one that we would not follow.
             if trace.status is None:
                 raise
-            if not spec.max_redirects:
-                return Answered(trace.status)
             raise ProbeError(Outcome.REDIRECT, "Redirects to an address that is no URL") from error
         try:
             redirect = response.next_request
             if redirect is None or not spec.max_redirects:
-                return await _read(response)
+                return await _read(response, spec.expect, trace, ask.request.url)
             if "set-cookie" in response.headers:
                 cookies = httpx.Cookies() if cookies is None else cookies
                 cookies.extract_cookies(response)
         finally:
             await response.aclose()
         trace.leave()
-        seen.add((ask.request.method, bare(ask.request.url), ask.cookie))
+        trace.redirected()
+        asked.add((ask.request.method, bare(ask.request.url), ask.cookie))
         ask = following(redirect, spec, network.proxy, cookies)
-        if (ask.request.method, bare(ask.request.url), ask.cookie) in seen:
+        if (ask.request.method, bare(ask.request.url), ask.cookie) in asked:
             raise ProbeError(Outcome.REDIRECT, f"Redirects in a circle, back to {shown(redirect.url)}")
     raise ProbeError(
         Outcome.REDIRECT, f"More than {spec.max_redirects} redirects, the last one to {shown(ask.request.url)}"
     )
 
 
-async def _read(response: httpx.Response) -> Answered:
+async def _read(response: httpx.Response, expect: Expect, trace: Trace, url: httpx.URL) -> Answered:
+    """The last body: kept where an expectation looks at it, read on where one counts its bytes."""
     answer: Answer = response.extensions["answer"]
-    await answer.drain(BODY_LIMIT)
-    return Answered(response.status_code)
+    looked_at = looks_at_body(expect)
+    limit, max_bytes = BODY_LIMIT, expect.max_bytes
+    if max_bytes is not None:
+        limit = max(BODY_LIMIT, max_bytes + 1) if looked_at else max_bytes + 1
+    if expect.min_bytes is not None:
+        limit = max(limit, expect.min_bytes)
+    body = None
+    if looked_at:
+        body = await answer.keep(limit, BODY_LIMIT)
+    else:
+        await answer.drain(limit)
+    size = trace.bytes or 0
+    expires_at = trace.expires_at() if expect.tls_days is not None else None
+    return Answered(response.status_code, answer.headers, body, answer.whole, size, url, expires_at)
 
 
-def _late(trace: Trace, timeout_s: float) -> tuple[Outcome, str]:
-    within = f"within {timeout_s:g} s"
-    if trace.to_proxy:
-        return Outcome.PROBE_NETWORK, f"The proxy of this region did not accept a connection {within}"
-    match trace.phase:
-        case "dns":
-            return Outcome.DNS, f"The name was not resolved {within}"
-        case None | "connect":
-            return Outcome.CONNECT_TIMEOUT, f"No connection {within}"
-        case "tls":
-            return Outcome.TIMEOUT, f"Connected, but no TLS handshake {within}"
-        case "ttfb":
-            return Outcome.TIMEOUT, f"Connected, but no answer {within}"
-        case "transfer":
-            part = (
-                "the headers did not end" if trace.status is None else f"the body did not end after {trace.bytes} bytes"
-            )
-            return Outcome.TIMEOUT, f"The answer was not complete {within}: {part}"
+async def _judged(
+    answered: Answered, spec: Spec, network: Network, latency_ms: float | None
+) -> tuple[Outcome, list[str]]:
+    """The outcome and its sentences. What may take long is judged apart from the loop, which times everybody else."""
+    body = answered.body
+    if body is None:
+        return judge(answered, spec.expect, latency_ms, cutting(spec, network))
+    packed = any(name.lower() == b"content-encoding" for name, _ in answered.headers)
+    judging = partial(judge, answered, spec.expect, latency_ms, cutting(spec, network))
+    if len(body) <= INLINE_BYTES and not packed:
+        return judging()
+    return await asyncio.get_running_loop().run_in_executor(_JUDGES, judging)

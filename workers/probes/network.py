@@ -10,21 +10,24 @@ import functools
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import httpx
 
-from pipeline.vocabulary import Network, Outcome
+from pipeline.guard import Address
+from pipeline.vocabulary import Family, Network, Outcome, Spec
 from workers.probes.connection import Connection, ImmediateError, Stream, TlsConnection, connect
+from workers.probes.identity import context_showing
+from workers.probes.racing import ADDRESS_LIMIT, Opened, alternate, race, start_every_s
 from workers.probes.resolver import Resolver
 from workers.probes.secure import tls_context, tls_sentence
 from workers.probes.trace import ProbeError, Trace
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Allowed = Callable[[Address], bool]
 
-ADDRESS_LIMIT = 6  # addresses tried for one name: three of each family, more only stretch a failure
-ADDRESS_SHARE_S = 2.0  # for an address that has another behind it: one lost SYN is repeated after 1 s
+SECURED = frozenset({"https", "tls"})  # schemes that begin with a TLS handshake
+VERSIONS = {Family.IPV4: 4, Family.IPV6: 6}
 PROXY_HEAD_LIMIT = 16 * 1024  # a proxy's answer to CONNECT is a status line and a few headers
 
 # Running out of descriptors or memory is ours, so it stays an exception.
@@ -50,21 +53,30 @@ class Dialer:
         """Judge by this rule from now on."""
         self._allowed = allowed
 
-    async def dial(self, url: httpx.URL, network: Network, trace: Trace) -> Stream:
+    async def dial(
+        self, url: httpx.URL, network: Network, trace: Trace, spec: Spec | None = None, *, own: bool = True
+    ) -> Stream:
         """A connection to a URL's origin (through the region's proxy), secured where its scheme says so.
 
-        The caller closes it. `ProbeError` where there is none; cancelling closes what was opened.
+        `spec` says which addresses and certificates are meant; its client certificate is shown where the origin is the
+        site's `own`. The caller closes the stream. `ProbeError` where there is none; cancelling closes what was opened.
         """
+        trace.url = url
         host = host_of(url)
-        port = url.port or (443 if url.scheme == "https" else 80)
+        secured = url.scheme in SECURED
+        port = url.port or (443 if secured else 80)
+        family = spec.family if spec is not None else Family.ANY
+        # First of all: building one takes milliseconds that are none of the site's.
+        context = await self._context_of(spec, own=own) if secured else None
         if network.proxy is None:
-            stream: Stream = await self._connect(host, port, network, trace)
+            stream: Stream = await self._connect(host, port, network, trace, family)
         else:
-            stream = await self._connect_proxied(host, port, network, trace, tunnel=url.scheme == "https")
-        if url.scheme != "https":
+            tunnel = url.scheme != "http"
+            stream = await self._connect_proxied(host, port, network, trace, family, tunnel=tunnel)
+        if context is None:
             return stream
         try:
-            return await self._secure(stream, host, trace)
+            return await self._secure(stream, context, host, trace)
         except BaseException:
             stream.close()
             raise
@@ -75,15 +87,32 @@ class Dialer:
         for key in [key for key in self._resolvers if key[0] is loop]:
             await self._resolvers.pop(key).aclose()
 
-    async def resolve(self, host: str, network: Network, trace: Trace) -> list[Address]:
-        """Addresses to try, families alternating, the first family as RFC 6724 has it."""
+    async def _context_of(self, spec: Spec | None, *, own: bool) -> ssl.SSLContext:
+        verify = spec is None or spec.verify_tls
+        if own and spec is not None and spec.client_certificate is not None:
+            return await context_showing(spec.client_certificate, verify=verify, trusting=self._context)
+        # A cache takes a default that is written out for another call.
+        return (self._context or tls_context()) if verify else tls_context(verify=False)
+
+    async def _resolve(self, host: str, network: Network, trace: Trace, family: Family) -> Sequence[Address]:
+        """The addresses of a host, all of them, families alternating, the first family as RFC 6724 has it."""
         found = literal(host)
-        if found is not None:
-            return [found]
-        trace.enter("dns")
-        addresses = [ipaddress.ip_address(text) for text in await self._resolver(network).addresses(host)]
-        trace.leave()
-        return alternate(addresses)[:ADDRESS_LIMIT]
+        if found is None:
+            trace.failures = ()
+            trace.enter("dns")
+            resolver = self._resolver(network)
+            asked_at = asyncio.get_running_loop().time()
+            try:
+                texts = await resolver.addresses(host, family)
+            except asyncio.CancelledError:
+                if resolver.is_silent_since(asked_at):
+                    trace.failures = (resolver.nobody(),)  # in case it is the deadline that ends us
+                raise
+            trace.leave()
+            return alternate(ipaddress.ip_address(text) for text in texts)
+        if family is not Family.ANY and found.version != VERSIONS[family]:
+            raise ProbeError(Outcome.DNS, f"{found} is not an IPv{VERSIONS[family]} address, and no other may be tried")
+        return (found,)
 
     def _resolver(self, network: Network) -> Resolver:
         key = (asyncio.get_running_loop(), network.resolvers)
@@ -93,8 +122,17 @@ class Dialer:
             resolver = self._resolvers[key] = Resolver(network.resolvers)
         return resolver
 
-    async def _connect(self, host: str, port: int, network: Network, trace: Trace, *, judge: bool = True) -> Connection:
-        addresses = await self.resolve(host, network, trace)
+    async def _connect(
+        self,
+        host: str,
+        port: int,
+        network: Network,
+        trace: Trace,
+        family: Family = Family.ANY,
+        *,
+        judge: bool = True,
+    ) -> Connection:
+        addresses = await self._resolve(host, network, trace, family)
         source = literal(network.source_address) if network.source_address else None
         if source is not None:
             addresses = [a for a in addresses if a.version == source.version]
@@ -107,25 +145,19 @@ class Dialer:
             addresses, forbidden = [a for a in addresses if self._allowed(a)], addresses
             if not addresses:
                 raise ProbeError(Outcome.BLOCKED, f"This installation does not allow checks of {_listed(forbidden)}")
-        failures = []
-        for left, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
-            share_s = min(ADDRESS_SHARE_S, trace.remaining_s() / (left + 1))
-            try:
-                if not left:
-                    return await _open(address, port, source, trace)
-                async with asyncio.timeout(share_s):
-                    return await _open(address, port, source, trace)
-            except TimeoutError:
-                detail = f"{_shown(address, port)} did not accept a connection within {share_s:.2g} s"
-                failures.append(ProbeError(Outcome.CONNECT_TIMEOUT, detail))
-            except ProbeError as failure:
-                failures.append(failure)
-        raise min(failures, key=_telling)
+        if len(addresses) == 1:
+            return await _open_one(addresses[0], port, source, trace)
+        return await _open_first(addresses[:ADDRESS_LIMIT], port, source, trace)
 
-    async def _connect_proxied(self, host: str, port: int, network: Network, trace: Trace, *, tunnel: bool) -> Stream:
+    async def _connect_proxied(
+        self, host: str, port: int, network: Network, trace: Trace, family: Family, *, tunnel: bool
+    ) -> Stream:
         assert network.proxy is not None
         # A name is resolved by the proxy; an address that we can see is judged here.
         target = literal(host)
+        if target is None and family is not Family.ANY:
+            detail = "The proxy of this region resolves names itself, so that no family can be asked for"
+            raise ProbeError(Outcome.PROBE_NETWORK, detail)
         if target is not None and not self._allowed(target):
             raise ProbeError(Outcome.BLOCKED, f"This installation does not allow checks of {target}")
         proxy = httpx.URL(network.proxy)
@@ -150,10 +182,10 @@ class Dialer:
             raise
         return stream
 
-    async def _secure(self, plain: Stream, host: str, trace: Trace) -> Stream:
+    async def _secure(self, plain: Stream, context: ssl.SSLContext, host: str, trace: Trace) -> Stream:
         trace.enter("tls")
         try:
-            stream = TlsConnection(plain, self._context or tls_context(), host)
+            trace.tls = stream = TlsConnection(plain, context, host)
         except ValueError as error:
             raise ProbeError(Outcome.TLS, f"{host} cannot be asked for in a TLS handshake ({error})") from error
         try:
@@ -170,9 +202,42 @@ class Dialer:
         return stream
 
 
-async def _open(address: Address, port: int, source: Address | None, trace: Trace) -> Connection:
+async def _open_one(address: Address, port: int, source: Address | None, trace: Trace) -> Connection:
+    trace.ip, trace.tried, trace.failures = str(address), 1, ()
+    trace.enter("connect")
+    try:
+        opened = await _open(address, port, source)
+    except ProbeError:
+        trace.leave()
+        raise
+    trace.connected(opened.connection)
+    return opened.connection
+
+
+async def _open_first(addresses: Sequence[Address], port: int, source: Address | None, trace: Trace) -> Connection:
+    """The race of several; its phase ends when the winner stood, not when we heard of it."""
+
+    def opening(address: Address) -> Coroutine[Any, Any, Opened]:
+        trace.ip = str(address)
+        trace.tried += 1
+        return _open(address, port, source)
+
+    failures: list[ProbeError] = []
+    trace.tried, trace.failures = 0, failures
+    trace.enter("connect")
+    every_s = start_every_s(len(addresses), trace.remaining_s())
+    try:
+        opened = await race(addresses, opening, every_s=every_s, failures=failures)
+    except ProbeError:
+        trace.leave()
+        raise
+    trace.ip = str(opened.address)
+    trace.connected(opened.connection)
+    return opened.connection
+
+
+async def _open(address: Address, port: int, source: Address | None) -> Opened:
     loop = asyncio.get_running_loop()
-    text = str(address)
     try:
         sock = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
     except OSError as error:
@@ -182,13 +247,10 @@ async def _open(address: Address, port: int, source: Address | None, trace: Trac
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if source is not None:
             _bind(sock, source)
-        trace.ip = text
-        trace.enter("connect")
-        trace.leave(await connect(sock, (text, port), loop))
-        return Connection(sock, loop)
+        stood = await connect(sock, (str(address), port), loop)
+        return Opened(Connection(sock, loop, stood), address)
     except OSError as error:
         sock.close()
-        trace.leave()
         raise _connect_failure(error, address, port) from error
     except BaseException:
         sock.close()
@@ -256,16 +318,6 @@ def host_of(url: httpx.URL) -> str:
     return url.raw_host.decode("ascii").rstrip(".")
 
 
-def alternate(addresses: Iterable[Address]) -> list[Address]:
-    """Families in turn (RFC 8305), each in its own order, the family of the first address first."""
-    unique = list(dict.fromkeys(addresses))
-    first = [a for a in unique if a.version == unique[0].version]
-    second = [a for a in unique if a.version != unique[0].version]
-    paired = [a for pair in zip(first, second, strict=False) for a in pair]
-    rest = min(len(first), len(second))
-    return paired + first[rest:] + second[rest:]
-
-
 def _connect_failure(error: OSError, address: Address, port: int) -> ProbeError:
     where = _shown(address, port)
     if error.errno == errno.ECONNREFUSED:
@@ -281,19 +333,11 @@ def _connect_failure(error: OSError, address: Address, port: int) -> ProbeError:
     return ProbeError(Outcome.UNREACHABLE, f"{where} is unreachable ({error.strerror})")
 
 
-TELLING = (Outcome.REFUSED, Outcome.RESET, Outcome.CONNECT_TIMEOUT, Outcome.UNREACHABLE)
-
-
-def _telling(failure: ProbeError) -> int:
-    # Of several addresses, the one that got furthest says most about the site.
-    return TELLING.index(failure.outcome) if failure.outcome in TELLING else len(TELLING)
-
-
 def _shown(address: Address | str, port: int) -> str:
     return f"[{address}]:{port}" if isinstance(address, ipaddress.IPv6Address) else f"{address}:{port}"
 
 
-def _listed(addresses: list[Address]) -> str:
+def _listed(addresses: Sequence[Address]) -> str:
     return ", ".join(map(str, addresses))
 
 

@@ -83,8 +83,8 @@ def user_agent() -> str:
         return "BetterStackWorkbench"
 
 
-@functools.lru_cache(maxsize=PREPARED_LIMIT)
-def _prepare(method: str, url: str, headers: Headers, body: str, auth: Auth | None, proxy: str | None) -> Prepared:
+def usable(url: str) -> httpx.URL:
+    """A site's URL with a host in it. Errors: ProbeError where it cannot be used."""
     try:
         parsed = httpx.URL(url)
         named = parsed.host  # decodes it, which is where a broken `xn--` shows
@@ -95,7 +95,12 @@ def _prepare(method: str, url: str, headers: Headers, body: str, auth: Auth | No
         raise ProbeError(outcome, f"The URL cannot be used ({error})") from error
     if not named:
         raise ProbeError(Outcome.PROTOCOL, "The URL names no host")
-    return _build(method, parsed, headers, body, auth, proxy)
+    return parsed
+
+
+@functools.lru_cache(maxsize=PREPARED_LIMIT)
+def _prepare(method: str, url: str, headers: Headers, body: str, auth: Auth | None, proxy: str | None) -> Prepared:
+    return _build(method, usable(url), headers, body, auth, proxy)
 
 
 def _build(

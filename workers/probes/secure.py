@@ -30,7 +30,12 @@ HANDSHAKES = {
     "RECORD_LAYER_FAILURE": "it does not speak TLS on this port",
     "UNSUPPORTED_PROTOCOL": "it offers only TLS versions older than 1.2",
     "TLSV1_ALERT_PROTOCOL_VERSION": "it refuses TLS 1.2 and 1.3",
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it shares no cipher with us",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it shares no cipher with us, or wants a client certificate",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a client certificate",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "it does not accept our client certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "it says that our client certificate has expired",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it does not accept our client certificate",
+    "TLSV1_ALERT_UNKNOWN_CA": "it does not know the issuer of our client certificate",
 }
 
 Certificate = Mapping[str, Any]
@@ -39,9 +44,16 @@ Certificate = Mapping[str, Any]
 @functools.cache
 def tls_context(*, verify: bool = True) -> ssl.SSLContext:
     """The shared context of a verify-mode. Building one takes 40 ms: call it once before the loop runs."""
+    if not verify:
+        return settled(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), verify=False)
     context = ssl.create_default_context(
         cafile=os.environ.get("SSL_CERT_FILE") or certifi.where(), capath=os.environ.get("SSL_CERT_DIR")
     )
+    return settled(context, verify=verify)
+
+
+def settled(context: ssl.SSLContext, *, verify: bool) -> ssl.SSLContext:
+    """A context as all of ours are, whatever certificates it knows."""
     context.set_alpn_protocols(["http/1.1"])
     if not verify:
         context.check_hostname = False
@@ -55,8 +67,13 @@ def tls_sentence(host: str, error: ssl.SSLError, chain: Sequence[Certificate]) -
         return f"TLS with {host}: {_untrusted(error, chain)}"
     if isinstance(error, ssl.SSLEOFError):
         return f"{host} closed the connection during the TLS handshake"
+    return f"No TLS with {host}: {reason_of(error)}"
+
+
+def reason_of(error: ssl.SSLError) -> str:
+    """What TLS broke on, in words."""
     reason = error.reason or "no reason given"
-    return f"No TLS with {host}: {HANDSHAKES.get(reason, reason.replace('_', ' ').lower())}"
+    return HANDSHAKES.get(reason, reason.replace("_", " ").lower())
 
 
 def _untrusted(error: ssl.SSLCertVerificationError, chain: Sequence[Certificate]) -> str:

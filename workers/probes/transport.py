@@ -12,11 +12,14 @@ import httpx
 from pipeline.vocabulary import Network, Outcome
 from workers.probes.connection import Stream
 from workers.probes.network import DIALER, Dialer, proxy_authorization
+from workers.probes.secure import reason_of
 from workers.probes.trace import ProbeError, Trace
 
 HEAD_LIMIT = 64 * 1024  # all heads of an answer, 1xx included: servers stop at 8-32 KiB, and a browser at 256
 INFORMATIONAL_LIMIT = 16  # 100 and 103 come once or twice; a flood of them never ends
 FRAMING_LIMIT = 1024 * 1024  # chunk sizes, extensions and trailers: the body's own bytes are the reader's to bound
+REASON_KEPT = 200  # bytes of the status line, for a snapshot …
+START_KEPT = 2048  # … and of the body: what a person reads of an error page
 
 SWITCHING_PROTOCOLS = 101
 FIRST_FINAL_STATUS = 200
@@ -26,8 +29,9 @@ BODILESS = (204, 304)
 class OneShotTransport(httpx.AsyncBaseTransport):
     """A connection of its own for each request.
 
-    A request's extensions may bring `dialer`, `network`, `trace` and `head` (the encoded request, where the caller
-    keeps it); the response's hold `trace` (phases, peer address, bytes) and `answer`. Failures are `ProbeError`.
+    A request's extensions may bring `dialer`, `network`, `trace`, `spec` with `own` (as `Dialer.dial` takes them) and
+    `head` (the encoded request, where the caller keeps it); the response's hold `trace` (phases, peer address, bytes)
+    and `answer`. Failures are `ProbeError`.
     """
 
     def __init__(self, dialer: Dialer = DIALER, network: Network | None = None) -> None:
@@ -40,9 +44,9 @@ class OneShotTransport(httpx.AsyncBaseTransport):
         trace: Trace = given.get("trace") or Trace()
         dialer: Dialer = given.get("dialer", self._dialer)
         head: bytes = given.get("head") or encode(request, network.proxy)
-        trace.status = trace.bytes = None
-        stream = await dialer.dial(request.url, network, trace)
-        answer = Answer(stream, trace, head_only=request.method == "HEAD")
+        trace.dialing()
+        stream = await dialer.dial(request.url, network, trace, given.get("spec"), own=given.get("own", True))
+        trace.answer = answer = Answer(stream, trace, head_only=request.method == "HEAD")
         try:
             trace.enter("ttfb")
             await answer.ask(head)
@@ -74,6 +78,7 @@ class Answer(httpx.AsyncByteStream):
     def __init__(self, stream: Stream, trace: Trace, *, head_only: bool) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
+        self.reason = self.start = b""
         self._stream = stream
         self._trace = trace
         self._head_only = head_only
@@ -116,6 +121,22 @@ class Answer(httpx.AsyncByteStream):
             await self._more_body()
             self._chunks.clear()
 
+    async def keep(self, limit: int, kept: int) -> bytes:
+        """Read the body, stop after `limit` bytes of it, and return the first `kept` of them."""
+        body = bytearray()
+        while True:
+            for chunk in self._chunks:
+                body += chunk[: max(0, kept - len(body))]
+            self._chunks.clear()
+            if self._complete or self._body_bytes >= limit:
+                return bytes(body)
+            await self._more_body()
+
+    @property
+    def whole(self) -> bool:
+        """Whether the body was read to its end."""
+        return self._complete
+
     async def _more_body(self) -> None:
         try:
             await self._more()
@@ -126,10 +147,12 @@ class Answer(httpx.AsyncByteStream):
         self._stream.close()
 
     async def _more(self) -> None:
+        before = self._stream.received_at
         data = await self._stream.read()
         at = self._stream.received_at
         if not data:
             self._end()
+            self._trace.lingered(before, at)
         else:
             if not self._received:
                 self._trace.enter("transfer", at)
@@ -174,6 +197,16 @@ class Answer(httpx.AsyncByteStream):
         else:
             raise ProbeError(Outcome.PROTOCOL, "The connection was closed in the middle of a chunked body")
 
+    @property
+    def version(self) -> str:
+        """`1.1` or `1.0`, as it says."""
+        version: str = self._parser.get_http_version()
+        return version
+
+    def on_status(self, reason: bytes) -> None:
+        if not self._head_done and len(self.reason) < REASON_KEPT:
+            self.reason += reason
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._head_done:
             self.headers.append((name, value))
@@ -185,6 +218,7 @@ class Answer(httpx.AsyncByteStream):
         if status < FIRST_FINAL_STATUS and status != SWITCHING_PROTOCOLS:
             self._informational += 1
             self.headers.clear()
+            self.reason = b""
             return
         for name, value in self.headers:
             lowered = name.lower()
@@ -201,6 +235,8 @@ class Answer(httpx.AsyncByteStream):
     def on_body(self, data: bytes) -> None:
         if not self._complete:
             self._chunks.append(data)
+            if self._body_bytes < START_KEPT:
+                self.start += data[: START_KEPT - self._body_bytes]
             self._body_bytes += len(data)
             self._trace.bytes = self._body_bytes
 
@@ -210,8 +246,7 @@ class Answer(httpx.AsyncByteStream):
 
 def _broken(error: OSError, when: str) -> ProbeError:
     if isinstance(error, ssl.SSLError):
-        reason = (error.reason or "unknown").replace("_", " ").lower()
-        return ProbeError(Outcome.TLS, f"TLS failed {when} ({reason})")
+        return ProbeError(Outcome.TLS, f"TLS failed {when}: {reason_of(error)}")
     if isinstance(error, ConnectionError):
         return ProbeError(Outcome.RESET, f"The connection was reset {when}")
     if error.errno == errno.ETIMEDOUT:

@@ -29,3 +29,8 @@ create table snapshots (
     primary key (site_id, region_id, scheduled_at, attempt)
 );
 create index snapshots_time on snapshots using brin (scheduled_at);
+
+-- How long the oldest tick of a region waits to be recorded, and how many entries nobody could read or believe.
+alter table backlogs
+    add column oldest_tick_s double precision not null default 0,
+    add column dead_letters int not null default 0;

@@ -1,0 +1,77 @@
+"""What failures saw, out of Postgres: page by page, newest first, or the one that belongs to a tick."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy import Connection, RowMapping, text
+
+from pipeline.snapshots import from_plain
+from pipeline.store.newest import Place
+from pipeline.store.regions import region_ids
+from pipeline.vocabulary import OUTCOME_CODES, STATE_OF, Outcome, Snapshot, State
+
+OUTCOMES = list(Outcome)
+
+# As the pages of ticks: each region's newest by its part of the primary key, then the newest of those.
+_PAGE = text("""
+    select r.key as region, r.id as region_id, k.* from regions r cross join lateral (
+        select scheduled_at, attempt, outcome, seen from snapshots
+        where site_id = :site_id and region_id = r.id and scheduled_at >= :since and scheduled_at <= :at
+            and (scheduled_at, region_id, attempt) < (:at, :region_id, :attempt)
+            and (cast(:outcome as smallint) is null or outcome = :outcome)
+        order by scheduled_at desc, attempt desc limit :limit
+    ) k
+    where cast(:regions as int[]) is null or r.id = any(:regions)
+    order by k.scheduled_at desc, r.id desc, k.attempt desc limit :limit
+""")
+
+
+class Seen(Struct, frozen=True):
+    """What one attempt saw. `region` is the region's key."""
+
+    scheduled_at: datetime
+    region: str
+    attempt: int
+    outcome: Outcome
+    snapshot: Snapshot
+
+    @property
+    def state(self) -> State:
+        return STATE_OF[self.outcome]
+
+
+class SeenPage(Struct, frozen=True):
+    """Snapshots, newest first; `end` is None on the last page."""
+
+    items: list[Seen]
+    end: Place | None
+
+
+def find(
+    connection: Connection,
+    site_id: int,
+    *,
+    since: datetime,
+    before: Place,
+    limit: int,
+    regions: Collection[str] | None = None,
+    outcome: Outcome | None = None,
+) -> SeenPage:
+    """Up to `limit` snapshots of a site in [since, before). Errors: InvalidInputError where a region is none."""
+    chosen = region_ids(connection, regions, "region") if regions else None
+    code = None if outcome is None else OUTCOME_CODES[outcome]
+    place = {"at": before.at, "region_id": before.region_id, "attempt": before.attempt}
+    given = {"site_id": site_id, "since": since, "limit": limit + 1, "regions": chosen, "outcome": code, **place}
+    found = connection.execute(_PAGE, given).mappings().all()
+    end = None
+    if len(found) > limit:
+        last = found[limit - 1]
+        end = Place(last["scheduled_at"], last["region_id"], last["attempt"])
+    return SeenPage([_seen(row) for row in found[:limit]], end)
+
+
+def _seen(row: RowMapping) -> Seen:
+    return Seen(row["scheduled_at"], row["region"], row["attempt"], OUTCOMES[row["outcome"]], from_plain(row["seen"]))
