@@ -137,11 +137,11 @@ def show(value: Any, cut: Callable[[str], str] | None = None) -> str:
     if isinstance(value, str):
         value = value[:LOOKED_AT]
     try:
-        text = msgspec.json.encode(value).decode()[:LOOKED_AT]
+        written = msgspec.json.encode(value).decode()
     except (RecursionError, ValueError, TypeError):
         return "something that cannot be shown"
-    text = cut(text) if cut is not None else text
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 2]}…{text[-1]}"
+    text = written[:LOOKED_AT] if cut is None else cut(written[:LOOKED_AT])
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 2]}…{written[-1]}"
 
 
 def _path_end(text: str) -> int:

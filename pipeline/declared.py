@@ -198,7 +198,7 @@ def expect_of(declared: Mapping[str, Any]) -> Expect:
 class AuthIn(BaseModel):
     """Who we say we are: a user with a password (basic), or a token (bearer)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     username: Text | None = Field(None, max_length=200)
     password: Text | None = Field(None, max_length=4_096, repr=False)
@@ -225,7 +225,7 @@ MOST_PROBERS = 32  # processes on the supervisor's machine; more belong on anoth
 class RegionIn(BaseModel):
     """A vantage point."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
 
     key: Key
     name: Text = Field("", max_length=100, description="what people read; the key when empty")
@@ -295,7 +295,7 @@ class RegionIn(BaseModel):
 class SiteIn(BaseModel):
     """What someone wants to be up."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
 
     key: Key
     name: Text = Field("", max_length=200, description="what people read; the key when empty")
@@ -374,7 +374,7 @@ class SiteIn(BaseModel):
 class Declared(BaseModel):
     """A whole file: what is named is created or changed, what is not named is left alone."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     regions: list[RegionIn] = []
     sites: list[SiteIn] = []

@@ -227,7 +227,7 @@ def queue_burial(pipeline: Any, region: str, key: str, group: str, entry: Entry,
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Total = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # over a life: a float in between loses nothing of it
-Figure = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Figure = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]  # clocks differ: who is early is late by less than nothing
 
 
 class About(msgspec.Struct, frozen=True):

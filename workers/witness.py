@@ -26,8 +26,5 @@ class Witness:
         """Of an attempt, and of its part that was read off the loop's clock; monotonic seconds."""
         stall_ms, worst = self.stalls.longest_ms(since, until), self.reference.worst(since, until)
         kernel_ms, loop_ms = (None, None) if worst is None else (worst.kernel_ms, worst.loop_ms)
-        return Doubt(stall_ms, 0.0 if looped is None else self._looped_ms(*looped), kernel_ms, loop_ms)
-
-    def _looped_ms(self, since: float, until: float) -> float:
-        worst = self.reference.worst(since, until)
-        return max(self.stalls.longest_ms(since, until), 0.0 if worst is None else worst.loop_ms)
+        looped_ms = 0.0 if looped is None else self.stalls.longest_ms(*looped)
+        return Doubt(stall_ms, looped_ms, kernel_ms, loop_ms)

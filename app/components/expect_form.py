@@ -13,6 +13,11 @@ from pipeline.declared import ExpectIn
 from pipeline.vocabulary import Site
 
 QUOTED = 'In double quotes, as JSON writes it, where it begins or ends with a space or has a line break: "a\\nb".'
+CONDITIONS = (
+    "Conditions on a JSON body, one a line: a path, then ==, !=, <, <=, >, >=, contains, exists or absent. "
+    'Such as `$.items length >= 3`, `$.tags contains "eu"`, `$.error absent`. Of several values that a path '
+    "selects, all have to be so; with contains, any."
+)
 # Parts of `ExpectIn` that hold several -> label, placeholder and help.
 LINES = {
     "body_contains": ("The body contains", "Welcome", f"Texts, one a line, all of them. {QUOTED}"),
@@ -25,9 +30,7 @@ LINES = {
     "json": (
         "JSON",
         '$.status == "ok"',
-        "Conditions on a JSON body, one a line: a path, then ==, !=, <, <=, >, >=, contains, exists or absent; "
-        '`$.items length >= 3`, `$.tags contains "eu"`, `$.error absent`. Of several values that a path selects, '
-        "all have to be so; with contains, any.",
+        CONDITIONS,
     ),
     "header": (
         "Headers of the answer",

@@ -14,6 +14,8 @@ import streamlit as st
 from pipeline.errors import InvalidInputError, Problem
 
 Fields = Mapping[str, Any]
+SECRET = {"proxy", "headers", "body", "auth", "client_certificate"}  # fields that may hold one: no value is told
+LONGEST = 200  # letters that can be read here
 
 
 def open_with(form: str, fields: Fields) -> None:
@@ -36,13 +38,13 @@ def check(form: str, typed: Fields, now: Fields) -> None:
     }  # fmt: skip
     base.update(clashes)
     if clashes:
-        raise InvalidInputError([Problem(name, _said(value)) for name, value in clashes.items()])
+        raise InvalidInputError([Problem(name, _said(name, value)) for name, value in clashes.items()])
 
 
-def _said(value: object) -> str:
+def _said(name: str, value: object) -> str:
     shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-    # Anything else may have a secret in it, or is too long to read here.
-    what = f" to {shown!r}" if isinstance(shown, str | int | float) else ""
+    told = name not in SECRET and isinstance(shown, str | int | float) and len(str(shown)) < LONGEST
+    what = f" to {shown!r}" if told else ""
     return f"changed meanwhile{what}: save again if yours is to hold"
 
 

@@ -71,7 +71,7 @@ def _worded(field: str, message: str) -> str:
 
 
 def _field(path: str) -> str:
-    """`sites[0].expect.status[1]` is the form's `expect`, `expect.json[0]` its `expect_json`, `headers.X` its `headers`."""
+    """`sites[0].expect.status[1]` is the form's `expect`, `expect.json[0]` `expect_json`, `headers.X` `headers`."""
     first, *rest = re.split(r"[.\[]", re.sub(r"^sites\[\d+\]\.", "", path))
     return f"expect_{rest[0]}" if first == "expect" and rest and rest[0] != "status" else first
 

@@ -116,7 +116,8 @@ def site_values(site: Site | None) -> dict[str, Any]:
         names = ("interval_s", "confirmations", "spacing_s", "max_redirects", "method")
         texts = {"url": "", "name": "", "key": "", "expect": "200-399"}
         empty: dict[str, Any] = {"timeout_s": None, "regions": [], "tags": []}
-        return {name: default[name] for name in names} | texts | empty | expect_form.values(None) | request_form.values(None)
+        parts = expect_form.values(None) | request_form.values(None)
+        return {name: default[name] for name in names} | texts | empty | parts
     plain = ("url", "name", "key", "interval_s", "timeout_s", "confirmations", "spacing_s", "max_redirects", "method")
     return {name: getattr(site, name) for name in plain} | {
         "regions": site.regions or [],
@@ -139,7 +140,8 @@ def shown_fields(site: Site) -> dict[str, Any]:
 
 def fields_of(typed: dict[str, Any]) -> dict[str, Any]:
     """What the form's fields hold, in the terms of `SiteIn`."""
-    fields = {n: value for n, value in typed.items() if n not in ("expect", "regions", *expect_form.FIELDS, *request_form.FIELDS)}
+    read_below = ("expect", "regions", *expect_form.FIELDS, *request_form.FIELDS)
+    fields = {name: value for name, value in typed.items() if name not in read_below}
     fields |= request_form.read(typed)
     fields["regions"] = typed["regions"] or None
     status = [part.strip() for part in (typed["expect"] or "").split(",") if part.strip()]

@@ -66,8 +66,8 @@ def keys_in_use(connection: Connection) -> Counter[str]:
     """How many sites, regions and revisions have a secret under each key, by the key's id; "" is for plain ones."""
     found: Counter[str] = Counter()
     for table, fields in ((t.sites, _site_secrets), (t.regions, _region_secrets), (t.revisions, _revision_secrets)):
-        ids = connection.execution_options(yield_per=1_000).execute(_with_secrets(table)).mappings()
-        for row in ids:
+        rows = connection.execute(_with_secrets(table), execution_options={"yield_per": 1_000}).mappings()
+        for row in rows:
             found.update({key_id(stored) or "" for stored in fields(row).values()})
     return found
 

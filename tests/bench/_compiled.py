@@ -28,7 +28,9 @@ def compiled(name: str, folder: Path) -> Path:
     command = [compiler, *FLAGS, "-o", str(program), str(HERE / f"{name}.c"), *LIBRARIES]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode and "openssl/" in done.stderr:
-        raise NotCompiledError("OpenSSL's headers are missing: run `sh .ci/bench-packages` as root (Debian: libssl-dev)")
+        raise NotCompiledError(
+            "OpenSSL's headers are missing: run `sh .ci/bench-packages` as root (Debian: libssl-dev)"
+        )
     if done.returncode:
         raise NotCompiledError(f"{name}.c does not compile here:\n{done.stderr}")
     return program

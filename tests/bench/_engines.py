@@ -26,14 +26,14 @@ Check = Callable[[], Awaitable[bool]]
 
 def ours(url: str) -> Check:
     """The probe as a prober calls it, in a process that holds all that a prober holds, under the guard's rule."""
+    import workers.prober  # noqa: F401 - for the memory that it takes
     from pipeline import guard
     from pipeline.vocabulary import Network, Outcome, Spec
-    from workers import prober
+    from workers.probes import PROBES
     from workers.probes.network import DIALER
     from workers.probes.secure import tls_context
 
-    assert prober.PROBES
-    spec, network, probe = Spec(url, timeout_s=DEADLINE_S), Network(), prober.PROBES[url.partition(":")[0]]
+    spec, network, probe = Spec(url, timeout_s=DEADLINE_S), Network(), PROBES[url.partition(":")[0]]
     assert spec.expect.status, "the status is judged"
     DIALER.obey(guard.allowed("allow"))
     tls_context()

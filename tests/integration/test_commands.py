@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import json
@@ -9,8 +10,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +117,52 @@ def test_a_site_is_added_with_everything(run: Run) -> None:
     assert json.loads(run("sites", "list", "--json").stdout) == [found]
 
 
+def test_what_is_expected_is_named_part_by_part_and_edited_part_by_part(run: Run) -> None:
+    words = (
+        "--expect-status=200", "--expect-body=Welcome", "--expect-body=back", "--expect-no-body=Fatal",
+        "--expect-match=order [0-9]+", '--expect-json=$.status == "ok"', "--expect-header=server != nginx",
+        "--expect-url=https://a.example/home*", "--expect-min-bytes=10", "--expect-max-bytes=9000",
+        "--expect-latency=800", "--expect-tls-days=14",
+    )  # fmt: skip
+    added = json.loads(run("sites", "add", "https://a.example", "--key=a", *words, "--json").stdout)
+    assert added["expect"] == {
+        "status": ["200"],
+        "body_contains": ["Welcome", "back"],
+        "body_absent": ["Fatal"],
+        "body_matches": ["order [0-9]+"],
+        "json": ['$.status == "ok"'],
+        "header": ["server != nginx"],
+        "final_url": "https://a.example/home*",
+        "min_bytes": 10,
+        "max_bytes": 9000,
+        "max_latency_ms": 800.0,
+        "tls_days": 14,
+    }
+    edited = ("--expect-body=Hello", "--expect-no-body=", "--expect-url=", "--expect-latency=0", "--interval=30")
+    changed = json.loads(run("sites", "edit", "a", *edited, "--json").stdout)
+    gone = ("body_absent", "final_url", "max_latency_ms")
+    assert changed["expect"] == {
+        name: value for name, value in added["expect"].items() if name not in gone
+    } | {"body_contains": ["Hello"]}
+    assert (changed["interval_s"], changed["timeout_s"]) == (30, 10.0)
+
+
+def test_a_site_is_edited_or_it_says_what_is_wrong(run: Run) -> None:
+    run("sites", "add", "https://a.example", "--key=a")
+    assert run("sites", "edit", "a", "--name=A", "--method=HEAD").stdout == "a is changed\n"
+    assert "the answer to HEAD has no body" in run("sites", "edit", "a", "--expect-body=x", status=2).stderr
+    assert "name what is to change" in run("sites", "edit", "a", status=2).stderr
+    assert "there is no site 'b'" in run("sites", "edit", "b", "--name=B", status=2).stderr
+
+
+def test_two_sites_of_one_url_that_expect_different_things_are_two_checks(run: Run) -> None:
+    run("sites", "add", "https://a.example", "--key=a", "--expect-body=Welcome")
+    run("sites", "add", "https://a.example", "--key=b", "--expect-json=$.ok exists")
+    run("sites", "add", "https://a.example", "--key=c")
+    same = run("sites", "add", "https://a.example", "--key=d", "--expect-body=Welcome", status=2)
+    assert "watched already as 'a'" in same.stderr
+
+
 def test_secrets_are_read_from_files_and_nowhere_shown(run: Run, tmp_path: Path, store: Engine) -> None:
     (tmp_path / "token").write_text("t0ken-of-mine\n")
     (tmp_path / "headers").write_text("X-Api-Key: k3y-of-mine\nAccept: text/html\n")
@@ -143,6 +192,11 @@ def test_secrets_are_read_from_files_and_nowhere_shown(run: Run, tmp_path: Path,
         (["https://example.com", "--cert=/dev/null"], "--cert: this is no certificate in PEM"),
         (["https://example.com", "--header=a b: c"], "--header: 'a b' is no name of a header"),
         (["https://example.com", "--expect-status=20x"], "is no status or range"),
+        (["https://example.com", "--expect-json=status == 1"], "--expect-json: a path begins with $: write $.status"),
+        (["https://example.com", "--expect-match=("], "--expect-match: this is no regular expression"),
+        (["https://example.com", "--expect-latency=10000"], "--expect-latency: a check is given up after 10000 ms"),
+        (["http://example.com", "--expect-tls-days=3"], "--expect-tls-days: there is no TLS on http://"),
+        (["https://example.com", "--method=HEAD", "--expect-body=a"], "--expect-body: the answer to HEAD has no body"),
         (["https://example.com", "--region=mars"], "--region: there is no region 'mars'; there are: eu, us"),
         (["https://example.com", "--name=a\x00b"], "--name: there is a NUL character in it"),
         (["https://example.com", "--interval=soon"], "Invalid value for '--interval'"),
@@ -476,6 +530,40 @@ def test_a_url_is_taken_and_named_as_a_box_for_pasting_does(run: Run) -> None:
         "https://shop.example/health/": "shop.example/health",
         "http://127.0.0.1:9/x": "127.0.0.1:9/x",
     }
+
+
+@contextlib.contextmanager
+def serving_pages(body: bytes) -> Iterator[str]:
+    """A server in a thread that answers every GET with a body; its URL."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def test_a_check_shows_all_that_is_not_as_expected(run: Run) -> None:
+    with serving_pages(b'{"status": "degraded"}') as url:
+        words = ('--expect-json=$.status == "ok"', "--expect-body=Welcome", "--expect-max-bytes=4")
+        shown = run("check", url, *words, status=1).stdout
+        assert run("check", url, "--expect-json=$.status exists", "--expect-header=content-length == 22").exit_code == 0
+    assert shown.splitlines()[:4] == [
+        f"down: too_large  {url}",
+        "the body has 22 bytes, expected at most 4",
+        'the body does not contain "Welcome"',
+        '$.status is "degraded", expected == "ok"',
+    ]
+    assert "--expect-json: a path begins with $" in run("check", url, "--expect-json=a", status=2).stderr
 
 
 def test_a_url_without_a_scheme_can_be_checked(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from random import Random
@@ -151,3 +152,89 @@ def test_what_somebody_says_of_himself_does_not_stop_the_recording(
     tick = called_for(dsn, series)[-1]
     streams.push(client, streams.ticks("eu"), [pack(tick)])
     assert role.beat() == 1
+
+
+def refusing(dsn: str, code: str) -> None:
+    """From now on Postgres refuses ticks of the prober `bad`, with that code; with none it takes them again."""
+    refuse = f"begin if new.prober = 'bad' then raise 'refused' using errcode = '{code}'; end if; return new; end"
+    with psycopg.connect(plain_dsn(dsn), autocommit=True) as connection:
+        connection.execute("drop trigger if exists refuse on ticks")
+        if code:
+            connection.execute(
+                f"create or replace function refuse() returns trigger language plpgsql as $$ {refuse} $$"
+            )
+            connection.execute("create trigger refuse before insert on ticks for each row execute function refuse()")
+
+
+def test_a_tick_that_breaks_a_rule_of_the_tables_is_buried_and_takes_nobody_with_it(
+    recorder: tuple[Recorder, Redis], series: tuple[int, int], dsn: str
+) -> None:
+    good, bad = called_for(dsn, series)[3:5]
+    role, client = recorder
+    streams.push(client, streams.ticks("eu"), [pack(structs.replace(bad, prober="bad")), pack(good)])
+    refusing(dsn, "23514")
+    role.beat()
+    refusing(dsn, "")
+    assert client.xlen(streams.ticks("eu")) == 0
+    [(_, letter)] = client.xrange(streams.dead("eu"))
+    assert b"refused" in letter[b"reason"]
+    assert rows_of(dsn, "select count(*) from ticks where scheduled_at = %s", good.scheduled_at) == [(1,)]
+
+
+def test_a_batch_that_fails_twice_goes_one_by_one_and_nothing_is_lost(
+    recorder: tuple[Recorder, Redis], series: tuple[int, int], dsn: str
+) -> None:
+    good, bad, later = called_for(dsn, series)[5:8]
+    role, client = recorder
+    stored = "select count(*) from ticks where scheduled_at = any(%s)"
+
+    def fails() -> None:
+        with pytest.raises(psycopg.Error) as refusal:
+            role.beat()
+        role.fail(refusal.value)
+
+    streams.push(client, streams.ticks("eu"), [pack(structs.replace(bad, prober="bad")), pack(good)])
+    refusing(dsn, "P0001")
+    fails()
+    assert rows_of(dsn, stored, [good.scheduled_at]) == [(0,)], "it may have been a moment's trouble"
+    fails()
+    assert rows_of(dsn, stored, [good.scheduled_at]) == [(1,)]
+    assert client.xlen(streams.ticks("eu")) == 1, "kept: nobody said that it is wrong"
+    assert client.xlen(streams.dead("eu")) == 0
+    streams.push(client, streams.ticks("eu"), [pack(later)])
+    refusing(dsn, "")
+    role.beat()
+    role.beat()
+    assert client.xlen(streams.ticks("eu")) == 0
+    assert rows_of(dsn, stored, [bad.scheduled_at, later.scheduled_at]) == [(2,)]
+
+
+def test_a_server_that_is_away_makes_nobody_go_one_by_one(
+    recorder: tuple[Recorder, Redis], series: tuple[int, int], dsn: str
+) -> None:
+    ticks = [structs.replace(tick, prober="bad") for tick in called_for(dsn, series)[8:11]]
+    role, client = recorder
+    streams.push(client, streams.ticks("eu"), [pack(tick) for tick in ticks])
+    refusing(dsn, "53100")  # its disk is full
+    for _ in range(3):
+        with pytest.raises(psycopg.OperationalError) as refusal:
+            role.beat()
+        role.fail(refusal.value)
+    refusing(dsn, "")
+    assert (client.xlen(streams.ticks("eu")), client.xlen(streams.dead("eu"))) == (3, 0)
+    assert role.beat() == 3
+
+
+def test_a_region_is_read_in_pieces_that_fit_into_memory(
+    recorder: tuple[Recorder, Redis], series: tuple[int, int]
+) -> None:
+    assert series
+    role, client = recorder
+    streams.push(client, streams.ticks("eu"), [{b"1": b"x" * 200_000}] * 300)
+    left = [client.xlen(streams.ticks("eu"))]
+    while left[-1]:
+        role.beat()
+        left.append(client.xlen(streams.ticks("eu")))
+    taken = [before - after for before, after in itertools.pairwise(left)]
+    assert max(taken) <= 100
+    assert min(taken[1:-1]) < 50, "by the size of those before"

@@ -16,6 +16,7 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from pipeline.declared import RegionIn, SiteIn
+from pipeline.ring import Ring
 from pipeline.store.regions import create_region, delete_region, get_region
 from pipeline.store.sites import create_site
 from pipeline.vocabulary import Check, Outcome, Region, Spec, Tick
@@ -155,7 +156,7 @@ def watched(fleet: Fleet, key: str, url: str, region: str = "eu", **more: object
     fields = {"key": key, "url": f"{url}/{key}", "interval_s": 1, "regions": [region], **more}
     with writing(fleet.dsn) as connection:
         site = SiteIn.model_validate(fields)
-        return create_site(connection, site, now=now(), actor="test").id
+        return create_site(connection, site, now=now(), actor="test", ring=lambda: Ring([SECRET.encode()])).id
 
 
 def ticks(fleet: Fleet, site: int, outcome: Outcome = Outcome.OK) -> int:

@@ -323,6 +323,16 @@ def test_a_region_is_kept_while_a_site_would_be_left_without_any(tx: Connection)
     delete_region(tx, "a", **BY)
 
 
+def test_the_last_region_is_kept_while_a_site_that_follows_all_is_to_be_checked(tx: Connection) -> None:
+    create_sites(tx, [site("all"), site("off", paused=True)], **BY)
+    delete_region(tx, "a", **BY)
+    with pytest.raises(InvalidInputError, match="all would be checked from nowhere: add another region first"):
+        delete_region(tx, "b", **BY)
+    update_site(tx, "all", {"paused": True}, **BY)
+    delete_region(tx, "b", **BY)
+    assert list_regions(tx) == []
+
+
 def test_a_region_made_anew_under_an_old_key_is_another_region(tx: Connection) -> None:
     create_site(tx, site("x"), **BY)
     old = get_region(tx, "a").id

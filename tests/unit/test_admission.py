@@ -16,8 +16,8 @@ from msgspec import structs
 from pipeline.schedule import slots
 from pipeline.vocabulary import Kind, Outcome, Revision, Tick
 from workers.admission import ENTRY_LIMIT, FIRST, LAST, Admission, opened, refuse_foreign, refuse_unlikely, size_of
-from workers.streams import Entry
-from workers.wire import UnreadableError, pack
+from workers.streams import About, Entry
+from workers.wire import UnreadableError
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -183,3 +183,9 @@ def test_one_region_does_not_speak_for_another() -> None:
     with pytest.raises(UnreadableError, match="came in the stream of 'us'"):
         refuse_foreign("us", {3}, TICK)
     refuse_foreign("eu", {2}, TICK)
+
+
+def test_a_prober_whose_clock_is_ahead_is_early_and_still_there() -> None:
+    """What is bounded for strangers must not hide our own: a check taken 0.4 ms before its time is late by -0.4."""
+    said = {"pid": 1, "host": "h", "started_at": AT, "lateness_p50_ms": -0.4, "busy_s": 10, "probe_s": None}
+    assert msgspec.json.decode(msgspec.json.encode(said), type=About).lateness_p50_ms == -0.4

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.declared import Declared, ExpectIn, RegionIn, SiteIn, judge_url, parse
+from pipeline.declared import Declared, ExpectIn, RegionIn, SiteIn, expect_of, judge_url, parse
 from pipeline.errors import InvalidInputError
 
 URL = "https://example.com"
@@ -247,3 +247,86 @@ def test_a_reference_target_is_a_host_with_its_port(written: str) -> None:
     assert parse(RegionIn, {"key": "eu", "references": ["[2620:fe::fe]:443", "dns.example:53"]}).references
     with pytest.raises(InvalidInputError, match="write host:port"):
         parse(RegionIn, {"key": "eu", "references": [written]})
+
+
+@pytest.mark.parametrize(
+    "expect",
+    [
+        {"json": ['$.status == "ok"', " $.a exists "], "header": ["server != nginx"], "body_matches": [r"^\d+"]},
+        {"final_url": "https://example.com/home*", "min_bytes": 1, "max_bytes": 64 * 1024 * 1024},
+        {"max_latency_ms": 9_999, "tls_days": 14},
+        {"max_bytes": 0},
+    ],
+)
+def test_an_expectation_that_can_be_judged_is_taken_and_comes_back(expect: dict[str, Any]) -> None:
+    found = parse(SiteIn, site(expect=expect))
+    assert parse(SiteIn, found.model_dump()) == found
+    assert expect_of(found.expect.model_dump()).json == tuple(found.expect.json_)
+    assert all(condition == condition.strip() for condition in found.expect.json_)
+
+
+@pytest.mark.parametrize(
+    ("expect", "place", "advice"),
+    [
+        ({"json": ["$.a exists", "status == 1"]}, "expect.json[1]", "write $.status"),
+        ({"json": ["$.a[ == 1"]}, "expect.json[0]", "not closed"),
+        ({"json": ["$.a"]}, "expect.json[0]", "say what is expected"),
+        ({"header": ["server: nginx"]}, "expect.header[0]", "write == for the colon"),
+        ({"body_matches": ["a", "("]}, "expect.body_matches[1]", "missing ) in ("),
+        ({"body_matches": ["(?=a)"]}, "expect.body_matches[0]", "look-around"),
+        ({"body_matches": [r"(a)\1"]}, "expect.body_matches[0]", "back-references"),
+        ({"body_matches": ["(a{30}){30}" * 2]}, "expect.body_matches[0]", "too large"),
+        ({"body_matches": ["\ud800"]}, "expect.body_matches[0]", ""),
+        ({"body_contains": ["a\0"]}, "expect.body_contains[0]", "NUL"),
+        ({"body_contains": [""]}, "expect.body_contains[0]", ""),
+        ({"final_url": "/home"}, "expect.final_url", "write a whole URL"),
+        ({"final_url": "https://*.example.com/"}, "expect.final_url", "at the very end"),
+        ({"final_url": "https://a b"}, "expect.final_url", "%20"),
+        ({"min_bytes": 5, "max_bytes": 4}, "expect.max_bytes", "is below min_bytes (5)"),
+        ({"max_bytes": 64 * 1024 * 1024 + 1}, "expect.max_bytes", "67108864 or less"),
+        ({"max_latency_ms": 10_000}, "expect.max_latency_ms", "given up after 10000 ms"),
+        ({"tls_days": 0}, "expect.tls_days", "must be 1 or more"),
+    ],
+)
+def test_an_expectation_that_cannot_be_judged_is_refused_where_it_is(
+    expect: dict[str, Any], place: str, advice: str
+) -> None:
+    [(found, message)] = refused(SiteIn, site(expect=expect)).items()
+    assert found == place
+    assert advice in message
+
+
+def test_a_site_without_tls_has_no_certificate_that_could_expire() -> None:
+    message = refused(SiteIn, site(url="http://example.com", expect={"tls_days": 5}))["expect.tls_days"]
+    assert "write https://" in message
+
+
+def test_an_answer_to_head_has_no_body_to_expect_anything_of() -> None:
+    expect = {
+        "body_contains": ["a"],
+        "body_absent": ["b"],
+        "body_matches": ["c"],
+        "json": ["$.d exists"],
+        "min_bytes": 1,
+        "max_bytes": 1,
+    }
+    found = refused(SiteIn, site(method="HEAD", expect=expect))
+    assert set(found) == {f"expect.{part}" for part in expect}
+    assert "use GET" in found["expect.json"]
+    parse(SiteIn, site(method="HEAD", expect={"header": ["x exists"], "status": 200, "max_latency_ms": 5}))
+
+
+def test_what_is_expected_is_in_the_published_schema() -> None:
+    parts = ExpectIn.model_json_schema(by_alias=True)["properties"]
+    assert {"json", "header", "body_matches", "final_url", "max_latency_ms", "tls_days"} <= set(parts)
+    assert "$.status" in parts["json"]["description"]
+
+
+@given(st.text(max_size=30))
+def test_whatever_is_expected_is_taken_or_refused(text: str) -> None:
+    parts = ("body_contains", "body_absent", "body_matches", "json", "header")
+    for part in parts:
+        with suppress(InvalidInputError):
+            parse(ExpectIn, {part: [text]})
+    with suppress(InvalidInputError):
+        parse(ExpectIn, {"final_url": text})

@@ -221,3 +221,40 @@ def test_a_prober_more_than_decided_is_one_that_ends_or_was_killed_a_moment_ago(
     assert graded(found) == {}
     said = next(part.message for part in found.parts if part.name == "prober eu")
     assert said == "alive, 1 of 1 running, and 1 that is ending or gone"
+
+
+# --- alive is not enough ----------------------------------------------------------------------------------------------
+
+
+def waiting(oldest_tick_s: float, region_id: int = 1, ago: timedelta = timedelta(0)) -> Backlog:
+    return Backlog(region_id, NOW - ago, 0, 0, 0.0, 0.0, 9, oldest_tick_s=oldest_tick_s)
+
+
+@pytest.mark.parametrize(
+    ("oldest_s", "grade"), [(9.9, Grade.WELL), (10.0, Grade.LOOK), (59.9, Grade.LOOK), (60.0, Grade.UNWELL)]
+)
+def test_a_recorder_that_records_nothing_is_not_well(oldest_s: float, grade: Grade) -> None:
+    found = health(NOW, NOW, ALL, (EU, US), True, [waiting(0.0, 2), waiting(oldest_s)])
+    assert found.grade is grade
+    assert found.ok == (grade is not Grade.UNWELL)
+    backlogs = [waiting(0.0, 2), waiting(oldest_s)]
+    assert graded(checkup(vitals(backlogs=backlogs))).get("recorder", Grade.WELL) is grade, "Health says the same"
+
+
+def test_what_waited_before_the_last_census_says_nothing_of_now() -> None:
+    assert health(NOW, NOW, ALL, (EU, US), True, [waiting(600.0, ago=FRESH + MOMENT)]).grade is Grade.WELL
+
+
+def test_sites_without_any_region_are_unwell_and_paused_ones_are_not() -> None:
+    here = vitals(regions=[], backlogs=[], sites=3)
+    assert graded(checkup(here)) == {"regions": Grade.UNWELL}
+    assert not health(NOW, NOW, ALL, (), True, unwatched=3).ok
+    assert checkup(vitals(regions=[], backlogs=[], sites=0)).ok
+    assert checkup(vitals(sites=3)).ok
+
+
+def test_letters_that_are_kept_aside_are_told_by_their_number() -> None:
+    kept = Backlog(1, NOW, 0, 0, 0.0, 0.0, 0, dead_letters=5)
+    found = checkup(vitals(backlogs=[kept, Backlog(2, NOW, 0, 0, 0.0, 0.0, 0)]))
+    assert graded(found) == {"dead letters": Grade.LOOK}
+    assert next(part.message for part in found.parts if part.name == "dead letters") == "5 in eu"

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import gc
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -20,8 +21,10 @@ import msgspec
 from pipeline.conditions import header_condition, json_condition, show
 from pipeline.vocabulary import Expect, Outcome
 from workers.probes.requests import shown
+from workers.probes.trace import ProbeError
 
 DETAIL = 500  # letters of what a tick says; its snapshot says the rest
+MATCHING_S = 10.0  # of processor time for all regular expressions of a check: nearly all bodies take milliseconds
 HIDDEN = "•••"
 # A header of such a name tells a secret of somebody, whatever is expected of it.
 TELLING = re.compile("auth|cookie|token|secret|key|session|password|credential|csrf|xsrf|jwt")
@@ -52,7 +55,8 @@ def judge(
 ) -> tuple[Outcome, list[str]]:
     """The outcome, with a sentence for each expectation that failed, the worst first.
 
-    `cut` takes secrets out of what the sentences quote, before it is shortened.
+    `cut` takes secrets out of what the sentences quote, before it is shortened. Errors: ProbeError (worker_overload)
+    where a body makes regular expressions take too long.
     """
     # In the order of precedence: a body that is no JSON says little where the status is wrong.
     failures = [*_status(answered, expect)]
@@ -196,7 +200,11 @@ def _text(text: str, expect: Expect, *, whole: bool) -> Iterator[str]:
         from pipeline.patterns import compiled
 
         encoded = text.encode("utf-8", "replace")
+        until = time.thread_time() + MATCHING_S
         for pattern in expect.body_matches:
+            if time.thread_time() > until:
+                detail = f"The regular expressions of this site took us more than {MATCHING_S:g} s"
+                raise ProbeError(Outcome.WORKER_OVERLOAD, detail)
             if compiled(pattern).search(encoded) is None:
                 yield f"{where} does not match {_shortened(pattern)}"
 

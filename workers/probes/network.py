@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import errno
 import functools
@@ -19,6 +18,7 @@ from pipeline.guard import Address
 from pipeline.vocabulary import Family, Network, Outcome, Spec
 from workers.probes.connection import Connection, ImmediateError, Stream, TlsConnection, connect
 from workers.probes.identity import context_showing
+from workers.probes.proxy import tunnel_to
 from workers.probes.racing import ADDRESS_LIMIT, Opened, alternate, race, start_every_s
 from workers.probes.resolver import Resolver
 from workers.probes.secure import tls_context, tls_sentence
@@ -28,7 +28,6 @@ Allowed = Callable[[Address], bool]
 
 SECURED = frozenset({"https", "tls"})  # schemes that begin with a TLS handshake
 VERSIONS = {Family.IPV4: 4, Family.IPV6: 6}
-PROXY_HEAD_LIMIT = 16 * 1024  # a proxy's answer to CONNECT is a status line and a few headers
 
 # Running out of descriptors or memory is ours, so it stays an exception.
 OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -103,7 +102,7 @@ class Dialer:
             resolver = self._resolver(network)
             asked_at = asyncio.get_running_loop().time()
             try:
-                texts = await resolver.addresses(host, family)
+                texts = await resolver.addresses(host, family, trace)
             except asyncio.CancelledError:
                 if resolver.is_silent_since(asked_at):
                     trace.failures = (resolver.nobody(),)  # in case it is the deadline that ends us
@@ -172,7 +171,7 @@ class Dialer:
             return stream
         try:
             trace.enter("connect")
-            await _tunnel(stream, _shown(literal(host) or host, port), proxy)
+            await tunnel_to(stream, _shown(literal(host) or host, port), proxy)
             trace.leave()
         except OSError as error:
             stream.close()
@@ -266,42 +265,6 @@ def _bind(sock: socket.socket, source: Address) -> None:
     except OSError as error:
         detail = f"This prober cannot send from {source} ({error.strerror})"
         raise ProbeError(Outcome.PROBE_NETWORK, detail) from error
-
-
-async def _tunnel(stream: Stream, target: str, proxy: httpx.URL) -> None:
-    head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
-    await stream.send(head.encode("ascii") + proxy_authorization(proxy) + b"\r\n")
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        data = await stream.read()
-        if not data or len(answer) > PROXY_HEAD_LIMIT:
-            raise ProbeError(Outcome.PROBE_NETWORK, "The proxy of this region did not answer CONNECT")
-        answer += data
-    status = answer.split(b"\r\n", 1)[0].split(b" ")[1:2]
-    if status == [b"200"]:
-        return
-    code = b"".join(status).decode("latin-1")
-    if code in ("502", "503", "504"):
-        raise ProbeError(Outcome.UNREACHABLE, f"The proxy of this region could not reach {target} (HTTP {code})")
-    raise ProbeError(Outcome.PROBE_NETWORK, f"The proxy of this region refused CONNECT to {target} (HTTP {code})")
-
-
-def proxy_authorization(proxy: httpx.URL) -> bytes:
-    """The header line for a proxy URL with a user in it, or nothing."""
-    if not proxy.userinfo:
-        return b""
-    return f"Proxy-Authorization: {basic(proxy)}\r\n".encode("ascii")
-
-
-def basic(url: httpx.URL) -> str:
-    """The Authorization of a URL with a user in it."""
-    return basic_of(url.username, url.password)
-
-
-def basic_of(username: str, password: str) -> str:
-    """The Authorization of a user with a password."""
-    token = base64.b64encode(f"{username}:{password}".encode())
-    return f"Basic {token.decode('ascii')}"
 
 
 @functools.lru_cache(maxsize=4096)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from pipeline.vocabulary import Auth, Outcome, Spec
-from workers.probes.network import basic, basic_of
+from workers.probes.proxy import basic, basic_of
 from workers.probes.trace import ProbeError
 from workers.probes.transport import encode
 

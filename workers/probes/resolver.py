@@ -10,7 +10,8 @@ import aiodns
 import pycares
 
 from pipeline.vocabulary import Family, Outcome
-from workers.probes.trace import ProbeError
+from workers.probes.lookups import Lookups
+from workers.probes.trace import ProbeError, Trace
 
 # c-ares waits five times as long as answers took lately, 0.25 s at least, and then asks anew and no longer listens for
 # the first answer. Names that a resolver knows come in a millisecond, so one that it has to look for would be lost.
@@ -46,15 +47,18 @@ class Resolver:
     def __init__(self, servers: tuple[str, ...]) -> None:
         self._servers = servers
         self._loop = asyncio.get_running_loop()
-        self._channel: aiodns.DNSResolver | None = None
+        self._channel: Lookups | None = None
         self._renew_at = 0.0
         self._patient: aiodns.DNSResolver | None = None
         self._patient_answers = 0
         self._patient_renew_at = 0.0
         self._heard_at = self._wondered_at = 0.0
 
-    async def addresses(self, host: str, family: Family = Family.ANY) -> list[str]:
-        """Addresses in RFC 6724 order; `ProbeError` where there are none. It takes as long as it may: cancel it."""
+    async def addresses(self, host: str, family: Family = Family.ANY, trace: Trace | None = None) -> list[str]:
+        """Addresses in RFC 6724 order; `ProbeError` where there are none. It takes as long as it may: cancel it.
+
+        A trace's phase is left at the time at which the answer was there, where that is known.
+        """
         # The local name keeps a channel that was renewed meanwhile alive until its last answer is in.
         channel = self._current()
         question = channel.getaddrinfo(host, family=FAMILIES[family])
@@ -62,6 +66,8 @@ class Resolver:
             await asyncio.wait((question,), timeout=USUAL_S)
             if question.done():
                 answer = question.result()
+                if trace is not None:
+                    trace.leave(channel.answered_at(question))
             else:
                 answer = await self._patiently(host, family, question)
         except aiodns.error.DNSError as error:
@@ -117,10 +123,10 @@ class Resolver:
         if _code(error) not in SILENCE:
             self._heard_at = self._loop.time()
 
-    def _current(self) -> aiodns.DNSResolver:
+    def _current(self) -> Lookups:
         now = self._loop.time()
         if self._channel is None or now >= self._renew_at:
-            self._channel = aiodns.DNSResolver(nameservers=self._servers or None, timeout=TRY_S, tries=TRIES)
+            self._channel = Lookups(nameservers=self._servers or None, timeout=TRY_S, tries=TRIES)
             self._renew_at = now + ANSWER_AGE_S
         return self._channel
 

@@ -11,7 +11,8 @@ import httpx
 
 from pipeline.vocabulary import Network, Outcome
 from workers.probes.connection import Stream
-from workers.probes.network import DIALER, Dialer, proxy_authorization
+from workers.probes.network import DIALER, Dialer
+from workers.probes.proxy import proxy_authorization
 from workers.probes.secure import reason_of
 from workers.probes.trace import ProbeError, Trace
 
