@@ -28,6 +28,13 @@ COLUMNS = {
     "regions": "regions region locations location from",
     "method": "method httpmethod verb",
     "status": "status expect expectedstatus expectedstatuscode statuscode statuscodes acceptedstatuscodes",
+    "body_contains": "bodycontains contains mustcontain expectedtext expectbody",
+    "body_absent": "bodyabsent notcontains mustnotcontain",
+    "body_matches": "bodymatches matches regex",
+    "json": "json expectjson jsoncondition",
+    "header": "header expectheader headercondition",
+    "max_latency_ms": "maxlatency maxlatencyms slowabove slowabovems",
+    "tls_days": "tlsdays certificatedays",
     "paused": "paused disabled",
     "enabled": "enabled active",
 }
@@ -132,7 +139,8 @@ def _row(line: int, cells: list[str], header: Header) -> Row:
             continue
         try:
             name, read = FIELDS[field]
-            fields[name] = read(value)
+            found = read(value)
+            fields[name] = {**fields.get(name, {}), **found} if name == "expect" else found
         except ValueError as error:
             problems.append(Problem(column, str(error), line))
     if "url" not in fields:
@@ -171,6 +179,11 @@ def _status(text: str) -> dict[str, list[str]]:
     return {"status": re.split(r"[,;|\s]+", text)}
 
 
+def _expecting(part: str, *, one: bool = False) -> Callable[[str], dict[str, Any]]:
+    """A cell is one of the texts or conditions that a part may hold several of, or the only one."""
+    return lambda text: {part: text if one else [text]}
+
+
 def _yes(text: str) -> bool:
     if text.lower() not in YES | NO:
         raise ValueError(f"{text!r} is neither yes nor no")
@@ -189,6 +202,11 @@ FIELDS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "regions": ("regions", _words),
     "method": ("method", str.upper),
     "status": ("expect", _status),
+    **{
+        part: ("expect", _expecting(part))
+        for part in ("body_contains", "body_absent", "body_matches", "json", "header")
+    },
+    **{part: ("expect", _expecting(part, one=True)) for part in ("max_latency_ms", "tls_days")},
     "paused": ("paused", _yes),
     "enabled": ("paused", lambda text: not _yes(text)),
 }

@@ -38,12 +38,12 @@ LINES = {
         "Conditions on a header, one a line: `x-cache exists`, `server != nginx`.",
     ),
 }
-# … and those that hold one number.
+# … and those that hold one number. Their fields take text: one for numbers cannot be emptied again.
 NUMBERS = {
-    "max_latency_ms": ("Slow above, in milliseconds", 100.0, "A slower answer is degraded, not down."),
-    "tls_days": ("Certificate expires within, in days", 1, "It is degraded so many days before its certificate ends."),
-    "min_bytes": ("Bytes of the body, at least", 1, "As it is sent."),
-    "max_bytes": ("Bytes of the body, at most", 1, "As it is sent. A longer one is read no further."),
+    "max_latency_ms": ("Slow above, in milliseconds", "800", "A slower answer is degraded, not down."),
+    "tls_days": ("Expiring, in days", "14", "It is degraded so many days before its certificate ends."),
+    "min_bytes": ("Bytes of the body, at least", "1", "As it is sent."),
+    "max_bytes": ("Bytes of the body, at most", "100000", "As it is sent. A longer one is read no further."),
 }
 FIELDS = tuple(f"expect_{part}" for part in ("final_url", *LINES, *NUMBERS))
 
@@ -63,10 +63,10 @@ def draw(form: str, given: dict[str, Any]) -> None:
     )
     problems.under(form, "expect_final_url")
     columns = st.columns(2)
-    for place, (part, (label, step, help_)) in enumerate(NUMBERS.items()):
+    for place, (part, (label, placeholder, help_)) in enumerate(NUMBERS.items()):
         name = f"expect_{part}"
         with columns[place % 2]:
-            st.number_input(label, value=given[name], step=step, key=f"{form}-{name}", help=help_)
+            st.text_input(label, given[name], key=f"{form}-{name}", placeholder=placeholder, help=help_)
             problems.under(form, name)
 
 
@@ -74,15 +74,15 @@ def values(site: Site | None) -> dict[str, Any]:
     """What the fields show at first."""
     expect = ExpectIn.model_validate(site.expect).model_dump() if site else {}
     lines = {f"expect_{part}": "\n".join(map(_written, expect.get(part, []))) for part in LINES}
-    numbers = {f"expect_{part}": expect.get(part) for part in NUMBERS}
+    numbers = {f"expect_{part}": _number(expect[part]) if part in expect else "" for part in NUMBERS}
     return {**lines, **numbers, "expect_final_url": expect.get("final_url") or ""}
 
 
 def read(typed: Mapping[str, Any]) -> dict[str, Any]:
     """What the fields hold, in the terms of `ExpectIn`; a part that expects nothing is left out."""
     lines = {part: _lines(part, typed[f"expect_{part}"] or "") for part in LINES}
-    numbers = {part: typed[f"expect_{part}"] for part in NUMBERS}
-    parts = {**lines, **numbers, "final_url": (typed["expect_final_url"] or "").strip()}
+    words = {part: (typed[f"expect_{part}"] or "").strip() for part in (*NUMBERS, "final_url")}
+    parts = {**lines, **words}
     return {part: value for part, value in parts.items() if value not in (None, [], "")}
 
 
@@ -103,3 +103,8 @@ def _read(line: str) -> str:
     except ValueError:
         return line
     return text if isinstance(text, str) else line
+
+
+def _number(value: float) -> str:
+    """Without the `.0` of a whole one."""
+    return str(int(value)) if value == int(value) else str(value)

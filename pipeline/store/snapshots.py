@@ -29,7 +29,7 @@ _PAGE = text("""
 """)
 
 
-class Seen(Struct, frozen=True):
+class Sighting(Struct, frozen=True):
     """What one attempt saw. `region` is the region's key."""
 
     scheduled_at: datetime
@@ -43,10 +43,10 @@ class Seen(Struct, frozen=True):
         return STATE_OF[self.outcome]
 
 
-class SeenPage(Struct, frozen=True):
+class Sightings(Struct, frozen=True):
     """Snapshots, newest first; `end` is None on the last page."""
 
-    items: list[Seen]
+    items: list[Sighting]
     end: Place | None
 
 
@@ -59,7 +59,7 @@ def find(
     limit: int,
     regions: Collection[str] | None = None,
     outcome: Outcome | None = None,
-) -> SeenPage:
+) -> Sightings:
     """Up to `limit` snapshots of a site in [since, before). Errors: InvalidInputError where a region is none."""
     chosen = region_ids(connection, regions, "region") if regions else None
     code = None if outcome is None else OUTCOME_CODES[outcome]
@@ -70,8 +70,10 @@ def find(
     if len(found) > limit:
         last = found[limit - 1]
         end = Place(last["scheduled_at"], last["region_id"], last["attempt"])
-    return SeenPage([_seen(row) for row in found[:limit]], end)
+    return Sightings([_sighting(row) for row in found[:limit]], end)
 
 
-def _seen(row: RowMapping) -> Seen:
-    return Seen(row["scheduled_at"], row["region"], row["attempt"], OUTCOMES[row["outcome"]], from_plain(row["seen"]))
+def _sighting(row: RowMapping) -> Sighting:
+    return Sighting(
+        row["scheduled_at"], row["region"], row["attempt"], OUTCOMES[row["outcome"]], from_plain(row["seen"])
+    )

@@ -245,6 +245,23 @@ def test_a_problem_in_our_own_file_is_told_with_its_line(text: str, line: int, s
     assert said in found.problems[0].message
 
 
+def test_a_table_may_say_what_is_expected_of_an_answer() -> None:
+    head = "url;expected status;body contains;json;max latency ms;tls_days"
+    good = "https://a.example;200;Welcome back;$.status == ok;800;14"
+    text = f"{head}\n{good}\nhttps://b.example;;;status == 1;;\n"
+    pasted = read(text, Defaults())
+    [entry] = pasted.entries
+    assert entry.site.expect.model_dump() == {
+        "status": ["200"],
+        "body_contains": ["Welcome back"],
+        "json": ["$.status == ok"],
+        "max_latency_ms": 800.0,
+        "tls_days": 14,
+    }
+    [problem] = pasted.problems
+    assert (problem.line, "write $.status" in problem.message) == (3, True)
+
+
 def test_the_status_of_another_monitor_is_not_what_is_expected() -> None:
     pasted = read("Friendly Name,URL,Status\nShop,https://a.example,Up\nBlog,https://b.example,Down", Defaults())
     assert not pasted.problems

@@ -76,8 +76,7 @@ class Connection:
         waiter = self._waiter
         if waiter is None or waiter.done():
             # Nobody wants the bytes yet: leave them to the kernel, so that a flood slows its sender and not us.
-            self._loop.remove_reader(self._fd)
-            self._listening = False
+            self._deafen()
             return
         try:
             data, ancillary, _, _ = self._sock.recvmsg(CHUNK_BYTES, ANCILLARY_BYTES)
@@ -91,6 +90,13 @@ class Connection:
                 self.meter.received(arrival_ns(ancillary))
             waiter.set_result(data)
         self._waiter = None
+        # libuv stops watching a socket that has an error, such as a reset right behind the bytes, and tells nobody:
+        # whoever reads on has to ask anew, or would wait for its deadline.
+        self._deafen()
+
+    def _deafen(self) -> None:
+        self._loop.remove_reader(self._fd)
+        self._listening = False
 
     async def send(self, data: bytes) -> None:
         while data:

@@ -17,6 +17,9 @@ from pipeline.secrets import PUBLIC_HEADERS
 from pipeline.vocabulary import Network, Spec
 
 CUT = "•••"
+# Headers whose values are somebody's secret, whatever they say.
+HIDDEN = frozenset({"authorization", "proxy-authorization", "proxy-authenticate", "authentication-info"})
+TELLING = re.compile("cookie|token|secret|key|session|password|credential|csrf|xsrf|jwt")
 SHORTEST = 4  # what is shorter occurs in any text, and its absence would tell it
 SHORTEST_QUERY = 8  # a query may say `format=json`, which is no secret
 MOST_PARTS = 200  # of a body or a certificate; a body of 64 KB may be a list of words
@@ -53,6 +56,11 @@ class Cutter:
                 if text.endswith(secret[:length]):
                     return text[:-length] + CUT
         return text
+
+
+def is_telling(header: str) -> bool:
+    """Whether a header of that name, in small letters, may tell a secret."""
+    return header in HIDDEN or TELLING.search(header) is not None
 
 
 def cutting(spec: Spec, network: Network) -> Callable[[str], str]:

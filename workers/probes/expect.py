@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -20,14 +19,12 @@ import msgspec
 
 from pipeline.conditions import header_condition, json_condition, show
 from pipeline.vocabulary import Expect, Outcome
+from workers.probes.cutting import CUT, is_telling
 from workers.probes.requests import shown
 from workers.probes.trace import ProbeError
 
 DETAIL = 500  # letters of what a tick says; its snapshot says the rest
 MATCHING_S = 10.0  # of processor time for all regular expressions of a check: nearly all bodies take milliseconds
-HIDDEN = "•••"
-# A header of such a name tells a secret of somebody, whatever is expected of it.
-TELLING = re.compile("auth|cookie|token|secret|key|session|password|credential|csrf|xsrf|jwt")
 
 Failure = tuple[Outcome, str]
 Cut = Callable[[str], str]
@@ -183,7 +180,7 @@ def _headers(answered: Answered, expect: Expect, cut: Cut | None) -> Iterator[st
         condition = header_condition(written)
         name = condition.where.encode("latin-1")
         values = [value.decode("latin-1").strip() for each, value in answered.headers if each.lower() == name]
-        show_it = (lambda _value: HIDDEN) if TELLING.search(condition.where) else functools.partial(show, cut=cut)
+        show_it = (lambda _value: CUT) if is_telling(condition.where) else functools.partial(show, cut=cut)
         if sentence := condition.failure(values, show_it):
             yield sentence
 

@@ -7,10 +7,13 @@ a sandbox hides them, everything here says None, and the loop's clock is what re
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 import socket
 import struct
 import sys
-from time import monotonic_ns, time_ns
+import threading
+from time import monotonic_ns, thread_time_ns, time_ns
 
 # Not named in the socket module of our Pythons; the number is that of all architectures but SPARC and PA-RISC.
 SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)
@@ -79,6 +82,25 @@ def clocks_apart_ns() -> int:
         if taken_ns <= READ_AT_ONCE_NS:
             break
     return apart_ns
+
+
+def occupied_ns() -> int:
+    """For how long this thread has worked or waited for a processor: the rest of the time it waited for events.
+
+    What it adds over a while bounds how late an event of that while may have been noticed.
+    """
+    schedstat = _schedstat(threading.get_native_id())
+    queued_ns = 0 if schedstat is None else int(os.pread(schedstat, 64, 0).split()[1])
+    return thread_time_ns() + queued_ns
+
+
+@functools.lru_cache(maxsize=16)
+def _schedstat(_thread: int) -> int | None:
+    """The kernel's account of a thread, kept open; None where there is none."""
+    try:
+        return os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 class Meter:

@@ -5,15 +5,15 @@ Made from what the trace refers to, after the attempt: an attempt that is `ok` p
 
 from __future__ import annotations
 
-import codecs
 import logging
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline.vocabulary import Hop, Network, Outcome, Probe, Snapshot, Spec
+from workers.probes.body import text_of
 from workers.probes.certificates import summary
-from workers.probes.cutting import CUT, Cutter, secrets_of
+from workers.probes.cutting import CUT, Cutter, is_telling, secrets_of
 from workers.probes.expect import in_short
 from workers.probes.requests import shown
 from workers.probes.trace import Response, Trace
@@ -26,13 +26,12 @@ PROBLEMS, PROBLEM = 20, 300
 STATUS_LINE = 200
 UNREADABLE = 0.2  # above this share of letters that are none, a body is bytes
 BYTES_SHOWN = 32
+NO_LETTER = "\N{REPLACEMENT CHARACTER}"
 
 # Outcomes that speak of an answer which came; all others of what it did not come to.
 ANSWERED = frozenset(
     {Outcome.SLOW, Outcome.EXPIRING, Outcome.REDIRECT, Outcome.STATUS, Outcome.CONTENT, Outcome.TOO_LARGE}
 )
-HIDDEN = frozenset({"authorization", "proxy-authorization", "proxy-authenticate", "authentication-info"})
-TELLING = re.compile("cookie|token|secret|key|session|password|credential|csrf|xsrf|jwt")
 POINTING = frozenset({"location", "content-location", "refresh"})  # their values may be half a URL
 QUERY, USER = re.compile(r"[?#][^\s>;,\"]*"), re.compile(r"//[^/\s@]*@")
 COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
@@ -111,7 +110,7 @@ def _headers(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, str]
     for (raw_name, raw_value), _ in zip(headers, range(HEADERS), strict=False):
         name, value = _latin(raw_name), _latin(raw_value)
         lowered = name.lower()
-        if lowered in HIDDEN or TELLING.search(lowered):
+        if is_telling(lowered):
             value = CUT
         elif lowered in POINTING or "://" in value:
             value = QUERY.sub(f"?{CUT}", USER.sub("//", value))
@@ -131,8 +130,10 @@ def _body(answer: Response) -> str | None:
         return None
     named = {name.lower(): value.lower() for name, value in answer.headers}
     raw = _unpacked(answer.start, _latin(named.get(b"content-encoding", b"")).strip())
-    text = _decoded(raw, _latin(named.get(b"content-type", b"")))
-    strange = sum(letter == "\N{REPLACEMENT CHARACTER}" or letter < "\t" for letter in text)
+    text = text_of(raw, _latin(named.get(b"content-type", b"")), whole=False)
+    if len(answer.start) >= BODY:
+        text = text.rstrip(NO_LETTER)  # the last one was cut in two
+    strange = sum(letter == NO_LETTER or letter < "\t" for letter in text)
     if strange > UNREADABLE * len(text):
         more = " …" if len(raw) > BYTES_SHOWN else ""
         return f"(bytes) {raw[:BYTES_SHOWN].hex(' ')}{more}"
@@ -149,16 +150,3 @@ def _unpacked(start: bytes, coding: str) -> bytes:
         except zlib.error:
             continue
     return start
-
-
-def _decoded(raw: bytes, content_type: str) -> str:
-    """The text of a beginning, by the charset that it names; a letter that was cut in two is left out."""
-    found = re.search(r"charset\s*=\s*[\"']?([\w.:-]{1,40})", content_type)
-    for charset in (found[1] if found else "utf-8", "utf-8"):
-        try:
-            codec = codecs.lookup(charset)
-            if codec._is_text_encoding:  # noqa: SLF001 - `bytes.decode` asks the same, and there is no other way to
-                return codec.incrementaldecoder("replace").decode(raw, final=False)
-        except (LookupError, ValueError, TypeError):
-            continue
-    return raw.decode("utf-8", "replace")

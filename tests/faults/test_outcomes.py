@@ -1,0 +1,148 @@
+"""Each hostile server has its one outcome, and the probe comes back in time.
+
+What turns this red: taking a total deadline for one a read (the drips), reading a head or a body without a bound (the
+floods), unpacking without one (the bombs), a guard that judges the first hop only (the redirects to private addresses),
+a context that does not verify (the certificates), headers of the site that go to whoever it redirects to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+
+import pytest
+
+from pipeline.declared import SiteIn, expect_of
+from pipeline.guard import allowed, read_policy
+from pipeline.vocabulary import Auth, Network, Outcome, Phases, Probe, Spec
+from tests.faults.hostile import HOSTILE, POLICY, Row
+from tests.faults.names import answering
+from tests.faults.servers import Certificates, World
+from tests.integration.hostile import ok, redirects, run, serving
+from workers.probes import PROBES, http
+from workers.probes.network import Dialer
+
+
+@pytest.fixture(scope="module")
+def tls() -> Certificates:
+    return Certificates()
+
+
+@contextlib.asynccontextmanager
+async def dialing(tls: Certificates) -> AsyncIterator[Dialer]:
+    dialer = Dialer(allowed=allowed(read_policy(POLICY)), context=tls.client)
+    try:
+        yield dialer
+    finally:
+        await dialer.aclose()
+
+
+async def checked(row: Row, tls: Certificates) -> Probe:
+    """The row's server, checked once as a site that somebody declared."""
+    world = World(tls)
+    async with answering(world.zone) as resolver, dialing(tls) as dialer, row.place(world) as url:
+        site = SiteIn.model_validate({"key": "a", "url": url, "interval_s": 10, **row.site})
+        spec = Spec(
+            url,
+            timeout_s=site.timeout_s,
+            method=site.method,
+            max_redirects=site.max_redirects,
+            expect=expect_of(site.expect.model_dump()),
+        )
+        return await http.probe(spec, Network(resolvers=(resolver,)), dialer=dialer)
+
+
+@pytest.mark.parametrize("row", HOSTILE, ids=lambda row: row.what)
+def test_a_hostile_server_has_its_one_outcome(row: Row, tls: Certificates) -> None:
+    found = run(checked(row, tls))
+    assert found.outcome is row.outcome, found
+    assert row.says in (found.detail or ""), found
+    assert (found.detail is None) is (row.outcome is Outcome.OK)
+    assert (found.snapshot is None) is (row.outcome is Outcome.OK)
+    assert found.latency_ms is None or found.latency_ms < 5_000, "it did not stay longer than it had to"
+    if row.outcome in {Outcome.TIMEOUT, Outcome.CONNECT_TIMEOUT}:
+        assert found.latency_ms is not None
+        assert found.latency_ms >= 990
+        assert spent_ms(found.phases) == pytest.approx(found.latency_ms, rel=0.1), "the phases tell where it went"
+
+
+def spent_ms(phases: Phases) -> float:
+    return sum(
+        value or 0.0 for value in (phases.dns_ms, phases.connect_ms, phases.tls_ms, phases.ttfb_ms, phases.transfer_ms)
+    )
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "tcp", "tls"])
+@pytest.mark.parametrize("host", ["xn--", "a" * 64 + ".example", "a..b"])
+def test_a_name_that_cannot_be_encoded_is_dns(scheme: str, host: str) -> None:
+    """Nobody can declare such a site any more; one that was stored before has this outcome."""
+
+    async def main() -> Probe:
+        return await PROBES[scheme](Spec(f"{scheme}://{host}:1/"), Network())
+
+    found = run(main())
+    assert found.outcome is Outcome.DNS
+    assert found.detail
+
+
+def test_another_origin_gets_nothing_of_the_site(tls: Certificates) -> None:
+    """Not the headers, not the body (a 307 sends it again), not who we are, not the client certificate."""
+    asks = tls.server()
+    tls.authority.configure_trust(asks)
+    asks.verify_mode = ssl.CERT_OPTIONAL
+    shown: list[bytes | None] = []
+    pem = tls.authority.issue_cert("prober.example").private_key_and_cert_chain_pem.bytes().decode()
+
+    async def look(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        shown.append(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+        heads.append(head)
+        answer = ok() if b"/end" in head else redirects({"/": "/in", "/in": f"{other}/end"}, 307)
+        await answer(head, reader, writer)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                bodies.append(await reader.read(65536))
+
+    async def main() -> Probe:
+        nonlocal other
+        async with serving(look, asks) as second, serving(look, asks) as first, dialing(tls) as dialer:
+            other = second.url("")
+            spec = Spec(
+                first.url(),
+                method="POST",
+                headers={"X-Api-Key": "s3cret", "Cookie": "s3cret=1", "Accept": "text/html"},
+                auth=Auth("s3cret"),
+                body="s3cret",
+                client_certificate=pem,
+            )
+            return await http.probe(spec, Network(), dialer=dialer)
+
+    other, heads, bodies = "", list[bytes](), list[bytes]()
+    found = run(main())
+    assert found.outcome is Outcome.OK, found
+    assert [head.split(b" ")[1] for head in heads] == [b"/", b"/in", b"/end"]
+    assert [head.count(b"s3cret") for head in heads] == [3, 3, 0]
+    assert [name in heads[2].lower() for name in (b"authorization", b"x-api-key", b"cookie", b"accept: text")] == [
+        False, False, False, False,
+    ]  # fmt: skip
+    assert [each is not None for each in shown] == [True, True, False]
+    assert b"s3cret" in b"".join(bodies[:2])
+    assert not b"".join(bodies[2:])
+    assert b"betterstackworkbench" in heads[2].lower()
+
+
+def test_the_deadline_covers_all_redirects_together() -> None:
+    async def slow(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.3)
+        step = int(head.split(b" ")[1].strip(b"/") or b"0")
+        await redirects({f"/{step or ''}": f"/{step + 1}"})(head, reader, writer)
+
+    async def main() -> Probe:
+        async with serving(slow) as server:
+            return await http.probe(Spec(server.url(), timeout_s=1.0), Network())
+
+    found = run(main())
+    assert found.outcome is Outcome.TIMEOUT
+    assert found.latency_ms is not None
+    assert 990 <= found.latency_ms < 5_000
