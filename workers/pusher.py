@@ -120,9 +120,7 @@ def _check(slot: Slot, epoch: int, kind: Kind) -> Check:
 class Pusher:
     """The loop's memory between beats."""
 
-    def __init__(
-        self, dsn: str, client: Client, *, clock: Callable[[], datetime], ring: RingSource = no_keys
-    ) -> None:
+    def __init__(self, dsn: str, client: Client, *, clock: Callable[[], datetime], ring: RingSource = no_keys) -> None:
         self._dsn = dsn
         self._keyring = ring
         self._sealer = Sealer(ring(), ring)

@@ -76,9 +76,7 @@ def add_sites(
     return ids
 
 
-def create_site(
-    connection: Connection, site: SiteIn, *, now: datetime, actor: str, ring: RingSource = no_keys
-) -> Site:
+def create_site(connection: Connection, site: SiteIn, *, now: datetime, actor: str, ring: RingSource = no_keys) -> Site:
     """Add one site. Errors: InvalidInputError."""
     return create_sites(connection, [site], now=now, actor=actor, ring=ring)[0]
 

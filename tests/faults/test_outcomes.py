@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import struct
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -17,7 +20,7 @@ import pytest
 from pipeline.declared import SiteIn, expect_of
 from pipeline.guard import allowed, read_policy
 from pipeline.vocabulary import Auth, Network, Outcome, Phases, Probe, Spec
-from tests.faults.hostile import HOSTILE, POLICY, Row
+from tests.faults.hostile import HEAD, HOSTILE, POLICY, Row
 from tests.faults.names import answering
 from tests.faults.servers import Certificates, World
 from tests.integration.hostile import ok, redirects, run, serving
@@ -146,3 +149,40 @@ def test_the_deadline_covers_all_redirects_together() -> None:
     assert found.outcome is Outcome.TIMEOUT
     assert found.latency_ms is not None
     assert 990 <= found.latency_ms < 5_000
+
+
+def test_a_reset_right_behind_the_bytes_is_seen_by_a_loop_that_stood_still() -> None:
+    """Both come at once then, and uvloop stops watching a socket with an error: it waited for the deadline."""
+    asked, go, gone = threading.Event(), threading.Event(), threading.Event()
+
+    def serve(listener: socket.socket, whole: bytes) -> None:
+        client, _ = listener.accept()
+        with client:
+            client.recv(65536)
+            asked.set()
+            go.wait(10)
+            client.sendall(whole)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.set()
+
+    async def main(whole: bytes) -> Probe:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            threading.Thread(target=serve, args=(listener, whole), daemon=True).start()
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            probing = asyncio.ensure_future(http.probe(Spec(url, timeout_s=10.0), Network()))
+            while not asked.is_set():  # noqa: ASYNC110 - a thread sets it
+                await asyncio.sleep(0.001)
+            go.set()
+            assert gone.wait(10), "the loop stands still until all has come"
+            return await probing
+
+    expected = {
+        HEAD: (Outcome.RESET, None),
+        HEAD + b"Content-Length: 9\r\n\r\nabc": (Outcome.RESET, 3),
+        HEAD + b"Content-Length: 100000\r\n\r\n" + bytes(100_000): (Outcome.OK, 100_000),  # more than one read
+    }
+    for whole, outcome in expected.items():
+        for each in (asked, go, gone):
+            each.clear()
+        found = run(main(whole))
+        assert (found.outcome, found.bytes) == outcome, found

@@ -302,6 +302,7 @@ def test_a_region_is_added_changed_and_removed(client: httpx.Client) -> None:
         "source_address": None,
         "proxy": "http://p:3128",
         "resolvers": ["1.1.1.1"],
+        "references": [],
         "min_probers": 1,
         "max_probers": 4,
     }

@@ -265,6 +265,7 @@ def test_regions_are_added_listed_and_removed(run: Run) -> None:
         "source_address": None,
         "proxy": "http://p:1",
         "resolvers": ["1.1.1.1"],
+        "references": [],
         "min_probers": 1,
         "max_probers": 4,
     }

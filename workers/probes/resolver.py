@@ -72,7 +72,9 @@ class Resolver:
                 answer = await self._patiently(host, family, question)
         except aiodns.error.DNSError as error:
             self._note(error)
-            raise self._failure(host, family, error) from None
+            if _code(error) != aiodns.error.ARES_EBADRESP:
+                raise self._failure(host, family, error) from None
+            answer = await self._alone(host, family)
         finally:
             question.cancel()
         self._heard_at = self._loop.time()
@@ -106,6 +108,20 @@ class Resolver:
         finally:
             slow.cancel()
             wondering.cancel()
+
+    async def _alone(self, host: str, family: Family) -> pycares.AddrInfoResult:
+        """The answer to a question on a channel of its own. Errors: ProbeError.
+
+        An answer that c-ares cannot read ends all look-ups that share a socket with it, and it is not told whose it is.
+        """
+        channel = aiodns.DNSResolver(nameservers=self._servers or None, timeout=PATIENT_TRY_S, tries=TRIES)
+        try:
+            return await channel.getaddrinfo(host, family=FAMILIES[family])
+        except aiodns.error.DNSError as error:
+            raise self._failure(host, family, error) from None
+        finally:
+            with contextlib.suppress(aiodns.error.DNSError):
+                await channel.close()
 
     async def _wonder(self) -> None:
         """Ask who answers for the root: whoever says nothing to that is silent altogether."""
