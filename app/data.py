@@ -28,13 +28,15 @@ from pipeline.secret_key import held, ring_where_ours
 from pipeline.settings import Settings
 from pipeline.sitemaps import Sitemap
 from pipeline.store import engine as engines
-from pipeline.store import fleet_series, history, overview, regions, series, sites
+from pipeline.store import fleet_series, history, overview, regions, series, sites, snapshots
 from pipeline.store.apply import apply
 from pipeline.store.edits import lock_edits
 from pipeline.store.explained import explained
 from pipeline.store.fleet import RegionFacts, region_facts
 from pipeline.store.history import Detail, Strip
+from pipeline.store.newest import Place
 from pipeline.store.overview import Change, Counts, Found, SiteRow, Wanted
+from pipeline.store.snapshots import Sighting
 from pipeline.store.uptime import Uptime, uptime_of
 from pipeline.store.vitals import disk_of, read_vitals
 from pipeline.understood import Understood
@@ -49,6 +51,7 @@ WINDOWS = {name: RANGES[name] for name in ("24h", "7d", "30d")}  # over which up
 # Open hours are rolled up once a minute: what is newer than this is yet to come, and not unknown.
 ROLLED_AFTER = timedelta(seconds=90)
 TICKS_BACK = timedelta(days=8)
+SEEN_BACK = timedelta(days=30)  # they are kept no longer
 
 
 def utc_now() -> datetime:
@@ -215,6 +218,14 @@ def ticks(site_id: int, limit: int = 60, seen_from: tuple[str, ...] = ()) -> pl.
         return series.recent_ticks(
             connection, site_id, since=utc_now() - TICKS_BACK, limit=limit, regions=seen_from or None
         )
+
+
+@st.cache_data(ttl=2, max_entries=100, show_spinner=False)
+def sightings(site_id: int, limit: int = 20) -> list[Sighting]:
+    """What the newest failures of a site saw, newest first."""
+    now = utc_now()
+    with _reading() as connection:
+        return snapshots.find(connection, site_id, since=now - SEEN_BACK, before=Place(now), limit=limit).items
 
 
 def detail(site_id: int, window: Window, seen_from: tuple[str, ...] = ()) -> Detail:

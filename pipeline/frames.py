@@ -163,6 +163,9 @@ SITES: Frame = {
     "tags": Column(pl.List(pl.String()), "Words to find it by."),
     "regions": Column(pl.List(pl.String()), "Keys of its regions; null where it follows all."),
     "paused": Column(pl.Boolean(), "Nothing is checked while it is."),
+    "certificate_expires_at": Column(
+        TIME, "When its certificate ends, the earliest that a region was shown last; null where none was.", "UTC"
+    ),
     "created_at": Column(TIME, "When it was added.", "UTC"),
     "updated_at": Column(TIME, "When it was last changed.", "UTC"),
 }
@@ -183,6 +186,32 @@ TRANSITIONS: Frame = {
     "from_state": Column(STATE, "The verdict before."),
     "to_state": Column(STATE, "The verdict after."),
     "votes": Column(pl.String(), "What each region said, as JSON: region key to state."),
+}
+
+SNAPSHOTS: Frame = {
+    "scheduled_at": Column(TIME, "When the check was due, as in the ticks.", "UTC"),
+    "site": _SITE,
+    "region": _REGION,
+    "site_id": _SITE_ID,
+    "region_id": _REGION_ID,
+    "attempt": Column(pl.Int16(), "0 for the scheduled attempt, 1 and more for its confirmations."),
+    "outcome": Column(OUTCOME, "What the attempt found."),
+    "phase": Column(pl.String(), "What it had reached: dns, connect, tls, ttfb, transfer, or answer."),
+    "problems": Column(pl.List(pl.String()), "Every expectation that failed, in sentences."),
+    "urls": Column(pl.List(pl.String()), "What was asked, redirects included; without user, password and query."),
+    "ips": Column(pl.List(pl.String()), "The address that each of them was asked of; null where there was none."),
+    "statuses": Column(pl.List(pl.Int16()), "The status that each of them got; null where there was none."),
+    "tls": Column(pl.String(), "Version and cipher of the last connection."),
+    "certificate_subject": Column(pl.String(), "Whose certificate the server showed, accepted or not."),
+    "certificate_issuer": Column(pl.String(), "Who signed it."),
+    "certificate_names": Column(pl.List(pl.String()), "The first few host names that it is for."),
+    "certificate_starts_at": Column(TIME, "From when on it is valid.", "UTC"),
+    "certificate_expires_at": Column(TIME, "Until when it is valid.", "UTC"),
+    "certificate_sha256": Column(pl.String(), "Its fingerprint."),
+    "status_line": Column(pl.String(), "The first line of the last answer."),
+    "header_names": Column(pl.List(pl.String()), "Headers of the last answer, the first 50."),
+    "header_values": Column(pl.List(pl.String()), "Their values in the same order; secrets are cut out."),
+    "body": Column(pl.String(), "The first 2 KB of the last answer's body as text."),
 }
 
 FLEET_SAMPLES: Frame = {
@@ -220,6 +249,7 @@ DICTIONARY: Mapping[str, Frame] = {
     "sites": SITES,
     "regions": REGIONS,
     "transitions": TRANSITIONS,
+    "snapshots": SNAPSHOTS,
     "fleet_samples": FLEET_SAMPLES,
     "decisions": DECISIONS,
 }

@@ -31,6 +31,7 @@ from pipeline.frames import (
     REGIONS,
     ROLLUPS,
     SITES,
+    SNAPSHOTS,
     TICKS,
     TIME,
     TRANSITIONS,
@@ -43,6 +44,7 @@ from pipeline.store.engine import engine
 from pipeline.store.regions import list_regions
 from pipeline.store.scans import Names, Wanted, conditions, read, scan_ticks, tick_batches
 from pipeline.store.sites import all_sites
+from pipeline.store.snapshots import certificate_ends, snapshot_rows
 
 Moment = datetime | date | str
 Every = Literal["1h", "1d"]
@@ -83,7 +85,9 @@ class Workbench:
         """Frame SITES: what is watched now, by key."""
         with self._engine.connect() as connection:
             rows = [msgspec.structs.asdict(site) for site in all_sites(connection)]
-        return _frame([{**row, "site": row["key"], "site_id": row["id"]} for row in rows], schema(SITES))
+            ends = certificate_ends(connection)
+        named = [{**row, "site": row["key"], "site_id": row["id"]} for row in rows]
+        return _frame([row | {"certificate_expires_at": ends.get(row["site_id"])} for row in named], schema(SITES))
 
     def regions(self) -> pl.DataFrame:
         """Frame REGIONS: where from, by key."""
@@ -112,6 +116,24 @@ class Workbench:
             for row in rows
         ]
         return _frame(named, schema(TRANSITIONS))
+
+    def snapshots(
+        self,
+        sites: Collection[str] | None = None,
+        start: Moment = "-7d",
+        end: Moment | None = None,
+        regions: Collection[str] | None = None,
+    ) -> pl.DataFrame:
+        """Frame SNAPSHOTS: what failures of [start, end) saw, in their order; kept for 30 days. Errors: NotFoundError.
+
+        Of failures that follow each other in the same way, the first has one, and then one every ten minutes.
+        """
+        names = self._names()
+        wanted = self._wanted(names, sites, regions, start, end)
+        with self._engine.connect() as connection:
+            rows = snapshot_rows(connection, wanted)
+        keyed = [row | {"site": names.sites[row["site_id"]], "region": names.regions[row["region_id"]]} for row in rows]
+        return _frame(keyed, schema(SNAPSHOTS))
 
     def fleet_samples(
         self, start: Moment = "-24h", end: Moment | None = None, regions: Collection[str] | None = None

@@ -7,7 +7,7 @@ is better than one from before the fire.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -22,6 +22,8 @@ from pipeline.vocabulary import Region
 PREFIX = "betterstack_"
 MILLI = 1e-3
 MIB = 2**20
+DAY_S = 86_400
+CERTIFICATE_DAYS = (0, 7, 14, 30)  # which site it is, its page and the API say: a label a site would be without bound
 QUANTILES = {"0.5": "lateness_p50_ms", "0.95": "lateness_p95_ms", "0.99": "lateness_p99_ms"}
 
 Row: TypeAlias = tuple[tuple[str, ...], float | int | None]  # the labels' values, and the figure
@@ -61,6 +63,7 @@ class Figures(Struct, frozen=True):
     pusher: PusherRow
     scaling: Mapping[int, Scaling]
     sites: Counts
+    certificates: Collection[datetime]  # when those of the sites end
 
 
 def families(figures: Figures | None, health: Health, build: Mapping[str, str]) -> Iterator[Metric]:
@@ -81,6 +84,13 @@ def families(figures: Figures | None, health: Health, build: Mapping[str, str]) 
 def _of_sites(figures: Figures) -> Iterator[Metric]:
     rows: list[Row] = [((state.value,), count) for state, count in figures.sites.by_state.items()]
     yield _gauge("sites", "Sites by their state.", ("state",), rows)
+    left = [(end - figures.at).total_seconds() for end in figures.certificates]
+    soon: list[Row] = [((str(days),), sum(each < days * DAY_S for each in left)) for days in CERTIFICATE_DAYS]
+    says = "Sites whose certificate ends within so many days; 0 are those that have ended."
+    yield _gauge("sites_certificate_expiring", says, ("days",), soon)
+    says = "Seconds until the first certificate of a site ends; below 0 where it has."
+    if left:
+        yield _gauge("first_certificate_expires_seconds", says, (), [((), min(left))])
 
 
 def _of_pusher(figures: Figures) -> Iterator[Metric]:

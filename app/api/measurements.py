@@ -1,4 +1,4 @@
-"""`/sites/{key}/ticks` and `/rollups`: what was measured."""
+"""`/sites/{key}/ticks`, `/sites/{key}/snapshots` and `/rollups`: what was measured."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from fastapi import APIRouter, Query, Request, Response
 from app.api.database import Database, Now, reading
 from app.api.downloads import TYPES, Format, download, workbench
 from app.api.errors import MISSING
-from app.api.models import KeyInPath, Limit, RollupOut, Rollups, TickOut, Ticks
+from app.api.models import KeyInPath, Limit, RollupOut, Rollups, SnapshotOut, Snapshots, TickOut, Ticks
 from pipeline.errors import InvalidInputError, Problem
 from pipeline.store.explained import explained
 from pipeline.store.newest import Place, newest_ticks
 from pipeline.store.sites import get_site
+from pipeline.store.snapshots import find
 from pipeline.workbench import moment
 
 LOOK_BACK = timedelta(days=1)
@@ -32,6 +33,7 @@ Since = Annotated[
 ]
 Until = Annotated[str | None, Query(description="before then, written as `since`; now when left out")]
 Regions = Annotated[list[str] | None, Query(max_length=100, description="only from these regions")]
+Cursor = Annotated[str | None, Query(max_length=100, description="`next` of the page before")]
 FILES: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES.values()}}
 }
@@ -46,7 +48,7 @@ def ticks(
     since: Since = None,
     until: Until = None,
     region: Regions = None,
-    cursor: Annotated[str | None, Query(max_length=100, description="`next` of the page before")] = None,
+    cursor: Cursor = None,
     limit: Limit = 100,
     format: Annotated[Format, Query(description="a file is whole and in no order; pages are newest first")] = "json",  # noqa: A002
 ) -> Ticks | Response:
@@ -62,6 +64,30 @@ def ticks(
         return Ticks(items=[TickOut(**row) for row in page.rows], next=page.end and _cursor(page.end))
     span = {"since": start, "until": end}
     return download(database, "ticks", format, now=now, **span, sites=[key], regions=region, name=f"ticks-{key}")
+
+
+@router.get("/sites/{key}/snapshots", responses=MISSING)
+def snapshots(
+    database: Database,
+    now: Now,
+    key: KeyInPath,
+    since: Since = None,
+    until: Until = None,
+    region: Regions = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Snapshots:
+    """What checks saw that failed, newest first: the way they went, the certificate, headers, 2 KB of the body.
+
+    Kept for 30 days. Of failures that follow each other in the same way, the first has one, and then one every ten
+    minutes; so a tick's is its own, or the newest before it.
+    """
+    start, end = _span(now, since, until)
+    before = _place(cursor) if cursor else Place(end)
+    with reading(database) as connection:
+        site = get_site(connection, key)
+        page = find(connection, site.id, since=start, before=before, limit=limit, regions=region)
+    return Snapshots(items=[SnapshotOut.of(seen) for seen in page.items], next=page.end and _cursor(page.end))
 
 
 @router.get("/rollups", response_model=Rollups, responses=MISSING | FILES)

@@ -30,6 +30,7 @@ from pipeline.store.explained import explained
 from pipeline.store.overview import count_states, our_health
 from pipeline.store.regions import list_regions
 from pipeline.store.revisions import head
+from pipeline.store.snapshots import certificate_ends
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ def look(engine: Engine, now: datetime) -> Reading:
                 pusher=fleet.pusher_row(connection),
                 scaling=fleet.scaling(connection),
                 sites=count_states(connection, now),
+                certificates=certificate_ends(connection).values(),
             )
     except UnavailableError as error:
         log.warning("cannot read", extra={"action": "metrics_blind", "reason": str(error.__cause__)})

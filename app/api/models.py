@@ -9,9 +9,11 @@ from fastapi import Path, Query
 from pydantic import BaseModel, Field
 
 from pipeline.declared import KEY_PATTERN, AuthIn, ExpectIn, RegionIn, SiteIn
+from pipeline.snapshots import as_plain
 from pipeline.store.listing import Listed
 from pipeline.store.regions import region_fields
 from pipeline.store.sites import site_fields
+from pipeline.store.snapshots import Sighting
 from pipeline.vocabulary import Clock, Kind, Outcome, Region, Source, State
 
 LARGEST_PAGE = 500
@@ -35,6 +37,9 @@ class SiteOut(BaseModel):
     url: str
     state: State
     since: datetime | None = Field(description="when that state began")
+    certificate_expires_at: datetime | None = Field(
+        description="when its certificate ends, the earliest that a region was shown last"
+    )
     interval_s: int
     timeout_s: float
     confirmations: int
@@ -58,7 +63,8 @@ class SiteOut(BaseModel):
     def of(cls, listed: Listed) -> SiteOut:
         site = listed.site
         times = {"created_at": site.created_at, "updated_at": site.updated_at}
-        return cls(**site_fields(site), state=listed.state, since=listed.since, **times)
+        ends = {"certificate_expires_at": listed.certificate_expires_at}
+        return cls(**site_fields(site), state=listed.state, since=listed.since, **times | ends)
 
 
 class SiteNew(SiteIn):
@@ -125,6 +131,55 @@ class Ticks(BaseModel):
     """A page of ticks."""
 
     items: list[TickOut]
+    next: str | None = Field(description="pass it on as `cursor` for the page that follows; null on the last")
+
+
+class HopOut(BaseModel):
+    """One request of an attempt."""
+
+    url: str = Field(description="without user, password and query")
+    ip: str | None
+    status: int | None
+
+
+class CertificateOut(BaseModel):
+    """The leaf that a server showed, accepted or not."""
+
+    subject: str
+    issuer: str
+    names: list[str] = Field(description="the first few that it is for")
+    not_before: datetime
+    not_after: datetime
+    sha256: str
+
+
+class SnapshotOut(BaseModel):
+    """What an attempt saw that did not come out `ok`. The site's secrets are cut out of it."""
+
+    scheduled_at: datetime = Field(description="with region and attempt it names the tick")
+    region: str
+    attempt: int
+    state: State
+    outcome: Outcome
+    phase: Literal["dns", "connect", "tls", "ttfb", "transfer", "answer"] = Field(description="what it had reached")
+    problems: list[str] = Field(description="every expectation that failed")
+    hops: list[HopOut] = Field(description="its requests: redirects make several")
+    tls: str | None = Field(description="version and cipher")
+    certificate: CertificateOut | None
+    status_line: str | None
+    headers: list[tuple[str, str]] = Field(description="the first 50")
+    body: str | None = Field(description="the first 2 KB as text; as its sender wrote it, so never render it as HTML")
+
+    @classmethod
+    def of(cls, seen: Sighting) -> SnapshotOut:
+        names = ("scheduled_at", "region", "attempt", "state", "outcome")
+        return cls(**{name: getattr(seen, name) for name in names}, **as_plain(seen.snapshot))
+
+
+class Snapshots(BaseModel):
+    """A page of snapshots."""
+
+    items: list[SnapshotOut]
     next: str | None = Field(description="pass it on as `cursor` for the page that follows; null on the last")
 
 

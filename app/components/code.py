@@ -52,6 +52,14 @@ up.uptime(sites=["{key}"], start="-30d")
 charts.uptime(up.uptime(by=["region"], sites=["{key}"], start="-7d"))"""
 
 
+def snapshots(key: str) -> str:
+    return f"""\
+import pipeline
+
+up = pipeline.connect()
+up.snapshots(["{key}"], start="-30d").sort("scheduled_at", descending=True)"""
+
+
 def ticks(key: str) -> str:
     recent = _ticks(key, 'start="-24h"')
     return f'{_OPEN}{recent}ticks.sort("scheduled_at", descending=True)'

@@ -13,6 +13,7 @@ from app.components.words import (
     ago,
     badge,
     cause,
+    days_left,
     every,
     grouped,
     lasted,
@@ -122,8 +123,10 @@ def as_frame(uptimes: Mapping[str, Uptime]) -> pl.DataFrame:
     )
 
 
-def facts(row: SiteRow) -> None:
-    """What is checked, and how often."""
+def facts(row: SiteRow, now: datetime) -> None:
+    """What is checked, how often, and how long its certificate holds."""
     link = f"[{plain(row.url)}]({row.url.replace('(', '%28').replace(')', '%29').replace(' ', '%20')})"
     tags = " ".join(f":gray-badge[{plain(tag)}]" for tag in row.tags)
-    st.markdown(f"{link} &ensp;:gray[{every(row.interval_s)}] &ensp;{tags}")
+    ends = row.certificate_expires_at
+    certificate = "" if ends is None else f" &ensp;{days_left(ends, now, 'certificate ')}"
+    st.markdown(f"{link} &ensp;:gray[{every(row.interval_s)}]{certificate} &ensp;{tags}")

@@ -50,6 +50,7 @@ COLOURS = {
     State.PAUSED: "gray",
 }
 NOTHING = "\N{EN DASH}"  # stands where there is no value
+_CONTROLS = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}  # as pictures
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")  # begins or ends of a direction
 _LINK = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)\S+|\S+@\S+\.\S+", re.IGNORECASE)
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&@/])")
@@ -125,6 +126,24 @@ def percent(share: float | None, digits: int = 2) -> str:
 def every(interval_s: int) -> str:
     """An interval as people say it."""
     return f"every {INTERVALS.get(interval_s, lasting(interval_s))}"
+
+
+WARN_DAYS = 14  # a certificate is renewed 30 days before its end, as a rule: by then that has failed for two weeks
+
+
+def days_left(ends: datetime, now: datetime, what: str = "") -> str:
+    """How long a certificate holds, as Markdown: in the colour of a warning where that is not long."""
+    seconds = (ends - now).total_seconds()
+    if seconds <= 0:
+        return f":red[✕ {what}expired {lasting(-seconds)} ago]"
+    days = int(seconds // 86_400)
+    left = f"{days:,} {'day' if days == 1 else 'days'} left".replace(",", " ") if days else f"{lasting(seconds)} left"
+    return f":orange[▲ {what}{left}]" if days < WARN_DAYS else f":gray[{what}{left}]"
+
+
+def lines(text: str) -> str:
+    """Text of many lines that somebody else wrote, for a place that shows it as it is: what is not seen is drawn."""
+    return _TURNING.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").translate(_CONTROLS))
 
 
 def badge(state: State) -> str:

@@ -12,6 +12,7 @@ from app.components import (
     code,
     first_run,
     flash,
+    sighting,
     site_charts,
     site_dialogs,
     site_head,
@@ -38,6 +39,11 @@ def head(key: str) -> None:
     site_head.verdict(row, now, confirming=first_run.confirming(row))
     site_state.explain(row, data.health(), data.facts(), now)
     site_head.regions(row, now)
+
+
+@live(2)
+def seen(key: str) -> None:
+    sighting.panel(data.row(key), data.utc_now())
 
 
 @live(10)  # soon after the head, which it must not contradict for long
@@ -116,8 +122,9 @@ else:
     tab.says(row.name)
     actions(row)
     tested.tested(row)
-    site_head.facts(row)
+    site_head.facts(row, data.utc_now())
     head(key)
+    seen(key)
     uptime(row)
     newest(row, over_time(row))
     site_dialogs.draw_open()

@@ -21,6 +21,7 @@ class Listed(Struct, frozen=True):
     site: Site
     state: State
     since: datetime | None
+    certificate_expires_at: datetime | None = None
 
 
 class Listing(Struct, frozen=True):
@@ -49,4 +50,4 @@ def _listed(connection: Connection, rows: Sequence[SiteRow]) -> list[Listed]:
     whole = {
         site.id: site for site in read_sites(connection, living_sites().where(t.sites.c.id.in_(row.id for row in rows)))
     }
-    return [Listed(whole[row.id], row.state, row.since) for row in rows]
+    return [Listed(whole[row.id], row.state, row.since, row.certificate_expires_at) for row in rows]

@@ -54,7 +54,7 @@ class Row(NamedTuple):
     place: Place
     outcome: Outcome
     says: str = ""
-    site: dict[str, Any] = {}
+    site: dict[str, Any] = {}  # noqa: RUF012
 
 
 def hops(*targets: str) -> Place:
@@ -146,7 +146,7 @@ HOSTILE = (
     # It sends elsewhere
     Row("redirect-loop", hops("/a", "/"), Outcome.REDIRECT, "in a circle"),
     Row("redirect-to-itself", hops("/"), Outcome.REDIRECT, "in a circle"),
-    Row("redirect-chain", hops(*(f"/{n}" for n in range(9))), Outcome.REDIRECT, "More than 3 redirects", {"max_redirects": 3}),
+    Row("redirect-chain", hops(*(f"/{n}" for n in range(9))), Outcome.REDIRECT, "More than 3 redirects", {"max_redirects": 3}),  # noqa: E501
     Row("redirect-to-ftp", hops("ftp://127.0.0.1/file"), Outcome.REDIRECT, "not HTTP"),
     Row("redirect-to-no-idn", hops("http://xn--/"), Outcome.REDIRECT, "no URL"),
     Row("redirect-to-long-label", hops("http://\xe9\xff" + "a" * 70 + "/"), Outcome.REDIRECT, "no URL"),

@@ -23,7 +23,7 @@ from pipeline.vocabulary import Auth, Network, Outcome, Phases, Probe, Spec
 from tests.faults.hostile import HEAD, HOSTILE, POLICY, Row
 from tests.faults.names import answering
 from tests.faults.servers import Certificates, World
-from tests.integration.hostile import ok, redirects, run, serving
+from tests.integration.hostile import ok, raw, redirects, run, serving
 from workers.probes import PROBES, http
 from workers.probes.network import Dialer
 
@@ -96,6 +96,9 @@ def test_another_origin_gets_nothing_of_the_site(tls: Certificates) -> None:
     tls.authority.configure_trust(asks)
     asks.verify_mode = ssl.CERT_OPTIONAL
     shown: list[bytes | None] = []
+    heads: list[bytes] = []
+    bodies: list[bytes] = []
+    other = ""
     pem = tls.authority.issue_cert("prober.example").private_key_and_cert_chain_pem.bytes().decode()
 
     async def look(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -186,3 +189,28 @@ def test_a_reset_right_behind_the_bytes_is_seen_by_a_loop_that_stood_still() -> 
             each.clear()
         found = run(main(whole))
         assert (found.outcome, found.bytes) == outcome, found
+
+
+@pytest.mark.parametrize(
+    ("cookie", "sent"),
+    [("name=\xe9", "name=\xe9"), ("\xe9", "\xe9"), ("a=b\0c", None), ("\x01=b", None), ("a=b", "a=b")],
+)
+def test_a_cookie_of_any_letters_comes_back_and_one_that_no_header_holds_does_not(cookie: str, sent: str | None) -> None:
+    """Both were an exception of ours, and the site was never checked."""
+
+    async def main() -> bytes:
+        async with serving(
+            raw(f"HTTP/1.1 302 x\r\nLocation: /\r\nSet-Cookie: {cookie}\r\nContent-Length: 0\r\n\r\n".encode())
+        ) as server:
+            found = await http.probe(Spec(server.url(), max_redirects=1), Network())
+            assert found.outcome is Outcome.REDIRECT, found
+            return server.heads[-1]
+
+    lines = run(main()).decode().split("\r\n")
+    assert [line for line in lines if line.lower().startswith("cookie")] == ([f"Cookie: {sent}"] if sent else [])
+
+
+def test_an_ipv6_host_keeps_its_brackets_in_what_is_shown() -> None:
+    found = run(http.probe(Spec("http://[::1]:1/a?secret"), Network(), dialer=Dialer(allowed=lambda _: False)))
+    assert found.snapshot is not None
+    assert found.snapshot.hops[0].url == "http://[::1]:1/a"

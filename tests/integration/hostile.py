@@ -56,7 +56,9 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving(handler: Handler | None, context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+async def serving(
+    handler: Handler | None, context: ssl.SSLContext | None = None, *, host: str = "127.0.0.1"
+) -> AsyncIterator[Server]:
     """Serve each connection with a handler that gets the request's head; None accepts and stays silent."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -83,7 +85,7 @@ async def serving(handler: Handler | None, context: ssl.SSLContext | None = None
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context, backlog=512)
+    listener = await asyncio.start_server(accept, host, 0, ssl=context, backlog=512)
     server = Server(listener.sockets[0].getsockname()[1], "https" if context else "http")
     try:
         yield server

@@ -21,6 +21,7 @@ import psycopg
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from msgspec import structs
 from sqlalchemy import Engine, text, update
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -34,11 +35,12 @@ from pipeline.frames import ROLLUPS, TICKS
 from pipeline.store import beats
 from pipeline.store import tables as t
 from pipeline.store.engine import engine, plain_dsn
+from pipeline.store.kept_snapshots import keep_snapshots
 from pipeline.store.regions import create_region
 from pipeline.store.rollups import roll
 from pipeline.store.sites import create_sites
 from pipeline.store.ticks import ensure_partitions, store_ticks
-from pipeline.vocabulary import Kind, Outcome, Phases, Tick
+from pipeline.vocabulary import Certificate, Hop, Kind, Outcome, Phases, Snapshot, Tick
 from tests.harness import eventually, raw
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -114,6 +116,7 @@ def test_a_site_needs_no_more_than_a_url(client: httpx.Client) -> None:
         "url": "https://example.com/shop",
         "state": "unknown",
         "since": None,
+        "certificate_expires_at": None,
         "interval_s": 180,
         "timeout_s": 10.0,
         "confirmations": 1,
@@ -427,6 +430,72 @@ def test_ticks_come_newest_first_with_everything_that_was_found(client: httpx.Cl
         "revision": 1,
         "detail": None,
     }
+
+
+@pytest.fixture
+def looked(dsn: str, measured: list[Tick]) -> list[Tick]:
+    """The failed ones among them, with what they saw."""
+    certificate = Certificate("CN=x", "CN=ca", ("x.example",), NOW - timedelta(days=1), NOW + timedelta(days=9), "ab")
+    seen = Snapshot(
+        "answer", ("HTTP 503",), (Hop("https://x.example/", "192.0.2.1", 503),), "TLSv1.3 X", certificate,
+        "HTTP/1.1 503 No", (("server", "nginx"), ("x", "<b>")), "<h1>Sorry</h1>",
+    )  # fmt: skip
+    failed = [structs.replace(tick, snapshot=seen) for tick in measured if tick.attempt == 0]
+    with psycopg.connect(plain_dsn(dsn)) as connection:
+        keep_snapshots(connection, failed)
+    return failed
+
+
+def test_what_failures_saw_comes_newest_first_and_whole(client: httpx.Client, looked: list[Tick]) -> None:
+    until = {"until": "2026-03-01T12:00:00.000001Z"}
+    answer = client.get("/sites/x/snapshots", params=until).json()
+    assert (len(answer["items"]), answer["next"]) == (len(looked), None)
+    assert answer["items"][0] == {
+        "scheduled_at": "2026-03-01T12:00:00Z",
+        "region": "us",
+        "attempt": 0,
+        "state": "down",
+        "outcome": "timeout",
+        "phase": "answer",
+        "problems": ["HTTP 503"],
+        "hops": [{"url": "https://x.example/", "ip": "192.0.2.1", "status": 503}],
+        "tls": "TLSv1.3 X",
+        "certificate": {
+            "subject": "CN=x",
+            "issuer": "CN=ca",
+            "names": ["x.example"],
+            "not_before": "2026-02-28T12:00:00Z",
+            "not_after": "2026-03-10T12:00:00Z",
+            "sha256": "ab",
+        },
+        "status_line": "HTTP/1.1 503 No",
+        "headers": [["server", "nginx"], ["x", "<b>"]],
+        "body": "<h1>Sorry</h1>",
+    }
+    pages: list[dict[str, Any]] = []
+    cursor = None
+    while pages == [] or cursor:
+        page = client.get("/sites/x/snapshots", params=until | {"limit": 3} | ({"cursor": cursor} if cursor else {}))
+        pages += page.json()["items"]
+        cursor = page.json()["next"]
+    assert pages == answer["items"]
+    assert len(client.get("/sites/x/snapshots", params=until | {"region": "eu"}).json()["items"]) == 10
+
+
+def test_snapshots_that_cannot_be_asked_for_are_refused(client: httpx.Client, looked: list[Tick]) -> None:
+    assert looked
+    assert client.get("/sites/nope/snapshots").status_code == 404
+    assert fields_of(client.get("/sites/x/snapshots", params={"region": "nope"})) == ["region"]
+    assert fields_of(client.get("/sites/x/snapshots", params={"cursor": "!"})) == ["cursor"]
+
+
+def test_a_site_says_when_the_first_of_its_certificates_ends(client: httpx.Client, store: Engine) -> None:
+    add(client, "x")
+    with store.begin() as connection:
+        for region, days in ((1, 20), (2, 10)):
+            ends = {"at": NOW + timedelta(days=days), "region": region}
+            connection.execute(text("update series set expires_at = :at where region_id = :region"), ends)
+    assert client.get("/sites/x").json()["certificate_expires_at"] == "2026-03-11T12:00:00Z"
 
 
 @pytest.mark.parametrize("limit", [1, 3, 4, 7])

@@ -29,7 +29,19 @@ from pipeline.store.revisions import head
 from pipeline.vocabulary import Outcome, Region, State
 from tests.harness import Fleet, Target, add_sites, count, eventually, now, raw, writing
 
-LABELS = {"region", "prober", "recorder", "quantile", "outcome", "direction", "state", "part", "version", "schema"}
+LABELS = {
+    "days",
+    "region",
+    "prober",
+    "recorder",
+    "quantile",
+    "outcome",
+    "direction",
+    "state",
+    "part",
+    "version",
+    "schema",
+}
 NOWHERE = "postgresql://postgres@/betterstack?host=/nowhere"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -99,6 +111,7 @@ def test_a_fleet_at_work_shows_in_every_figure(at_work: Callable[..., httpx.Resp
     assert found.value("betterstack_build_info", version=product.version(), schema=head()) == 1
     assert {sample.labels["state"] for sample in found.families["betterstack_sites"].samples} == set(State)
     assert found.value("betterstack_sites", state="up") == 1
+    assert found.value("betterstack_sites_certificate_expiring", days="14") == 0
     assert found.value("betterstack_pusher_epoch") >= 1
     assert -5 < found.value("betterstack_pusher_pushed_until_age_seconds") < 10
     assert found.value("betterstack_prober_in_flight_limit", region="eu") == 500

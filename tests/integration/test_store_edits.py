@@ -154,7 +154,9 @@ def test_a_change_of_words_is_no_revision(tx: Connection, changes: dict[str, Any
 
 def test_saving_the_same_again_writes_nothing_at_all(tx: Connection) -> None:
     before = create_site(tx, site("x", headers={"Accept": "1", "Range": "2"}, regions=["b", "a"]), **BY)
-    after = update_site(tx, "x", site("x", headers={"Range": "2", "Accept": "1"}, regions=["a", "b"]).model_dump(), **BY)
+    after = update_site(
+        tx, "x", site("x", headers={"Range": "2", "Accept": "1"}, regions=["a", "b"]).model_dump(), **BY
+    )
     assert after == before
     actions = tx.execute(select(t.audit.c.action).where(t.audit.c.subject == "x")).scalars().all()
     assert actions == ["site_created"]

@@ -61,6 +61,10 @@ def test_a_failing_site_is_confirmed_and_then_down_with_one_transition(fleet: Fl
     changes = rows_of(fleet.dsn, "select from_state, to_state from transitions where site_id = %s", site.id)
     assert changes[-1][1] == "down"
     assert [to for _, to in changes].count("down") == 1
+    seen = "select attempt, seen ->> 'phase', seen ->> 'status_line' from snapshots where site_id = %s"
+    found = rows_of(fleet.dsn, f"select distinct * from ({seen}) s", site.id)
+    assert found == [(0, "answer", "HTTP/1.1 503 Unavailable")], "once a region, not with each failure"
+    assert count(fleet.dsn, "select count(*) from snapshots where site_id = %s", site.id) == 2
 
 
 def test_a_check_asked_for_is_made_at_once_and_is_no_part_of_uptime(fleet: Fleet) -> None:

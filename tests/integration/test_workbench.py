@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import psycopg
 import pytest
+from msgspec import structs
 from sqlalchemy import text
 from sqlalchemy.exc import InternalError, ProgrammingError
 
@@ -18,12 +19,13 @@ from pipeline.declared import RegionIn, SiteIn
 from pipeline.errors import InvalidInputError, NotFoundError, UnavailableError
 from pipeline.frames import check
 from pipeline.store.engine import engine, plain_dsn
+from pipeline.store.kept_snapshots import keep_snapshots
 from pipeline.store.regions import create_region
 from pipeline.store.rollups import roll
 from pipeline.store.sites import create_sites, pause_sites
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from pipeline.store.uptime import uptime_of
-from pipeline.vocabulary import Outcome
+from pipeline.vocabulary import Certificate, Hop, Outcome, Snapshot
 from pipeline.workbench import Workbench, moment
 from tests.harness import writing
 from tests.integration.tickmaker import tick
@@ -65,6 +67,7 @@ def test_every_frame_is_as_published(bench: Workbench) -> None:
     check(bench.transitions(), frames.TRANSITIONS)
     check(bench.ticks().collect(), frames.TICKS)
     check(bench.rollup(), frames.ROLLUPS)
+    check(bench.snapshots(), frames.SNAPSHOTS)
     assert bench.sites()["site"].to_list() == ["blog", "shop"]
     assert bench.sites()["paused"].to_list() == [True, False]
 
@@ -165,3 +168,20 @@ def test_it_cannot_write(bench: Workbench) -> None:
 def test_without_a_server_it_says_how_to_start_one() -> None:
     with pytest.raises(UnavailableError, match="make up"):
         pipeline.connect("postgresql://nobody@/nothing?host=/nowhere")
+
+
+def test_what_failures_saw_and_when_certificates_end_are_frames_too(bench: Workbench, dsn: str) -> None:
+    ends = datetime(2026, 6, 1, tzinfo=UTC)
+    certificate = Certificate("CN=shop", "CN=ca", ("shop.example",), START, ends, "ab")
+    seen = Snapshot("answer", ("no",), (Hop("https://shop.example", None, 503),), None, certificate, body="sorry")
+    failed = structs.replace(tick(START, Outcome.STATUS, site=1, region=2), snapshot=seen)
+    with psycopg.connect(plain_dsn(dsn), autocommit=True) as connection:
+        assert keep_snapshots(connection, [failed]) == 1
+        connection.execute("update series set expires_at = %s where site_id = 1 and region_id = 2", [ends])
+    frame = check(bench.snapshots(["shop"]), frames.SNAPSHOTS)
+    [row] = frame.to_dicts()
+    assert (row["site"], row["region"], row["outcome"], row["body"]) == ("shop", "us", "status", "sorry")
+    assert (row["statuses"], row["ips"], row["certificate_expires_at"]) == ([503], [None], ends)
+    assert bench.snapshots(["blog"]).is_empty()
+    sites = check(bench.sites(), frames.SITES)
+    assert dict(sites.select("site", "certificate_expires_at").rows()) == {"blog": None, "shop": ends}

@@ -13,7 +13,15 @@ import pytest
 from pipeline.vocabulary import Clock, Outcome
 from workers.probes import trace as traces
 from workers.probes.connection import Connection, Stood
-from workers.probes.kernel import SO_TIMESTAMPNS, TCP_INFO_BYTES, Meter, arrival_ns, clocks_apart_ns, round_trip_of
+from workers.probes.kernel import (
+    SO_TIMESTAMPNS,
+    TCP_INFO_BYTES,
+    Meter,
+    arrival_ns,
+    clocks_apart_ns,
+    occupied_ns,
+    round_trip_of,
+)
 from workers.probes.trace import Trace
 from workers.reference import NEWEST, STALE_S, Residual, Residuals
 from workers.stalls import NOTABLE_MS, Stalls
@@ -181,6 +189,30 @@ def test_a_look_up_is_read_off_the_loops_clock() -> None:
     assert found.phases.dns_ms == pytest.approx(250)
     assert found.latency_ms == pytest.approx(250 + 35)
     assert found.looped == (99.0, 99.25)
+
+
+@pytest.mark.parametrize(("occupied_ms", "unsure_ms"), [(40, 40), (400, 250)])
+def test_a_look_up_may_have_ended_while_we_were_busy_but_took_no_less_than_nothing(
+    monkeypatch: pytest.MonkeyPatch, occupied_ms: int, unsure_ms: int
+) -> None:
+    readings = iter([0, occupied_ms * MS, 0])
+    monkeypatch.setattr(traces, "occupied_ns", lambda: next(readings))
+    trace = Trace()
+    trace.enter("dns", 99.0)
+    trace.leave(99.25)
+    answered(Meter(), trace)
+    trace.settle()
+    assert trace.probe(Outcome.OK).error_ms == pytest.approx(unsure_ms + 0.5, abs=0.1)
+
+
+def test_work_and_waiting_for_a_processor_occupy_us_and_sleep_does_not() -> None:
+    before = occupied_ns()
+    time.sleep(0.05)
+    slept_ns = occupied_ns() - before
+    until = time.thread_time_ns() + 50 * MS
+    while time.thread_time_ns() < until:
+        pass
+    assert occupied_ns() - before - slept_ns >= 50 * MS
 
 
 def test_the_winner_of_a_race_had_to_wait_for_its_start() -> None:

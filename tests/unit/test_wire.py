@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from pipeline.vocabulary import Check, Network, Outcome, Phases, Spec, Tick
+from pipeline.vocabulary import Check, Network, Outcome, Phases, Snapshot, Spec, Tick
 from workers.wire import UnreadableError, pack, unpack_check, unpack_tick
 
 AT = datetime(2026, 1, 1, 12, 30, 1, 123456, tzinfo=UTC)
@@ -57,3 +58,14 @@ def test_a_newer_reader_fills_in_what_an_older_writer_left_out() -> None:
     check = Check(1, 2, AT, 3, 30, Spec("https://example.org/"))
     shorter = msgspec.msgpack.decode(pack(check)[b"1"])[:6]
     assert unpack_check({b"1": msgspec.msgpack.encode(shorter)}) == check
+
+
+@pytest.mark.parametrize("broken", [7, ["answer", 7], ["answer", ["p"], [["url", 1, "x"]]], {"phase": "dns"}])
+def test_a_snapshot_that_cannot_be_read_never_costs_its_tick(broken: object) -> None:
+    tick = Tick(1, 2, AT, 0, AT, Outcome.STATUS, True, 30, 3, "p", snapshot=Snapshot("dns"))
+    fields = msgspec.msgpack.decode(pack(tick)[b"1"])
+    fields[Tick.__struct_fields__.index("snapshot")] = broken
+    assert unpack_tick({b"1": msgspec.msgpack.encode(fields)}) == structs.replace(tick, snapshot=None)
+    fields[0] = "no number"
+    with pytest.raises(UnreadableError, match="Expected `int`"):
+        unpack_tick({b"1": msgspec.msgpack.encode(fields)})

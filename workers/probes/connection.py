@@ -171,8 +171,8 @@ class TlsConnection:
 
     def agreed(self) -> str | None:
         """Version and cipher of a handshake that held."""
-        cipher = self._tls.cipher()
-        return f"{self._tls.version()} {cipher[0]}" if cipher else None
+        version, cipher = self._tls.version(), self._tls.cipher()
+        return f"{version} {cipher[0]}" if version and cipher else None
 
     def unverified_chain(self) -> list[dict[str, Any]]:
         """What the other side showed, the leaf first, also where we did not accept it; empty where Python hides it."""

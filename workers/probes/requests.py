@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import re
 from typing import Any, NamedTuple
 
 import httpx
@@ -22,6 +23,8 @@ PREPARED_LIMIT = 4096  # requests kept encoded, some 3 KB each: the sites of one
 OUR_HEADERS = {"accept": "*/*", "accept-encoding": "identity"}
 FRAMING = frozenset({"connection", "content-length", "keep-alive", "te", "transfer-encoding", "upgrade"})  # ours alone
 DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -64,9 +67,8 @@ def fresh(request: httpx.Request, extensions: dict[str, Any]) -> httpx.Request:
 
 def shown(url: httpx.URL) -> str:
     """A URL without user, password and query, which may be secrets."""
-    host = url.raw_host.decode("ascii", "replace")
-    port = f":{url.port}" if url.port else ""
-    return f"{url.scheme}://{host}{port}{url.raw_path.split(b'?', 1)[0].decode('ascii', 'replace')}"[:200]
+    where = url.netloc + url.raw_path.split(b"?", 1)[0]
+    return f"{url.scheme}://{where.decode('ascii', 'replace')}"[:200]
 
 
 def bare(url: httpx.URL) -> tuple[str, bytes, int | None, bytes]:
@@ -137,6 +139,9 @@ def authorization(auth: Auth) -> str:
 
 def _add_cookies(request: httpx.Request, cookies: httpx.Cookies) -> None:
     own = request.headers.pop("cookie", None)
+    request.headers.encoding = "utf-8"  # httpx would take ASCII, and a cookie may hold any letter
+    for each in [each for each in cookies.jar if _CONTROL.search(f"{each.name}{each.value}")]:
+        cookies.jar.clear(each.domain, each.path, each.name)  # as browsers do: no header can hold it
     cookies.set_cookie_header(request)
     if own is not None:
         received = request.headers.get("cookie")

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline.vocabulary import Hop, Network, Outcome, Probe, Snapshot, Spec
-from workers.probes.body import text_of
 from workers.probes.certificates import summary
 from workers.probes.cutting import CUT, Cutter, is_telling, secrets_of
 from workers.probes.expect import in_short
@@ -128,6 +127,8 @@ def _latin(raw: bytes) -> str:
 def _body(answer: Response) -> str | None:
     if not answer.start:
         return None
+    from workers.probes.body import text_of  # loaded with the first body that anybody looks at
+
     named = {name.lower(): value.lower() for name, value in answer.headers}
     raw = _unpacked(answer.start, _latin(named.get(b"content-encoding", b"")).strip())
     text = text_of(raw, _latin(named.get(b"content-type", b"")), whole=False)

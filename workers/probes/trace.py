@@ -13,7 +13,7 @@ import httpx
 from pipeline.vocabulary import Clock, Outcome, Phases, Probe
 from workers.probes.certificates import expires_at
 from workers.probes.connection import Connection, TlsConnection
-from workers.probes.kernel import KERNEL_CLOCK, STEP_NS, Meter, clocks_apart_ns
+from workers.probes.kernel import KERNEL_CLOCK, STEP_NS, Meter, clocks_apart_ns, occupied_ns
 
 Phase = Literal["dns", "connect", "tls", "ttfb", "transfer"]
 
@@ -66,6 +66,7 @@ class Trace:
         "_kernel_s",
         "_looped",
         "_meter",
+        "_occupied_ns",
         "_unsure_ns",
         "answer",
         "bytes",
@@ -91,7 +92,7 @@ class Trace:
         self._apart_ns = clocks_apart_ns()
         self._meter: Meter | None = None
         self._kernel_s: dict[Phase, float] = {}
-        self._unsure_ns = 0
+        self._unsure_ns = self._occupied_ns = 0
         self._blind = False
         self._looped: tuple[float, float] | None = None
         self.clock = Clock.LOOP
@@ -131,6 +132,8 @@ class Trace:
             self.started_at = now
         self.phase = self.reached = phase
         self.since = now
+        if self._meter is None:
+            self._occupied_ns = occupied_ns()
 
     def leave(self, at: float | None = None) -> float:
         """Close the phase that runs; returns the time that it ended at."""
@@ -139,6 +142,7 @@ class Trace:
         if phase is not None:
             self.spent_s[phase] = self.spent_s.get(phase, 0.0) + max(0.0, now - self.since)
             if self._meter is None:
+                self._unnoticed(self.since, now)
                 self._read_off_loop(phase, self.since, now)
             else:
                 self._read_off_kernel(phase, self._meter)
@@ -152,9 +156,11 @@ class Trace:
         self._meter = connection.meter
         self.leave(at)
         if round_trip_s is None:
+            self._unnoticed(since, at)
             self._read_off_loop("connect", since, at)
             return
         if self.tried > 1 and began - since > AT_ONCE_S:
+            self._unnoticed(since, began)
             self._read_off_loop("connect", since, began)  # other addresses had their chance before
         self._kernel_s["connect"] = self._kernel_s.get("connect", 0.0) + round_trip_s
 
@@ -219,6 +225,10 @@ class Trace:
         self._kernel_s[phase] = self._kernel_s.get(phase, 0.0) + waited_ns / 1e9
         self._unsure_ns += unsure_ns
         self._blind = self._blind or meter.blind
+
+    def _unnoticed(self, since: float, until: float) -> None:
+        """What we waited for may have come while we were at work, or in want of a processor."""
+        self._unsure_ns += min(occupied_ns() - self._occupied_ns, round(max(0.0, until - since) * 1e9))
 
     def _read_off_loop(self, phase: Phase, since: float, until: float) -> None:
         self._kernel_s[phase] = self._kernel_s.get(phase, 0.0) + max(0.0, until - since)

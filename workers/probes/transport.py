@@ -237,7 +237,7 @@ class Answer(httpx.AsyncByteStream):
         if not self._complete:
             self._chunks.append(data)
             if self._body_bytes < START_KEPT:
-                self.start += data[: START_KEPT - self._body_bytes]
+                self.start = self.start + data[: START_KEPT - self._body_bytes] if self.start else data[:START_KEPT]
             self._body_bytes += len(data)
             self._trace.bytes = self._body_bytes
 
