@@ -28,6 +28,7 @@ _JUDGES = ThreadPoolExecutor(2, thread_name_prefix="judge")
 # It logs every URL at INFO, and a URL may hold a token.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
+OVER = httpx.ByteStream(b"")  # in place of a stream that holds its response, which holds it
 UNAUTHENTICATED = httpx.Auth()  # what says who we are is encoded once, not in each send
 
 
@@ -74,7 +75,10 @@ async def probe(spec: Spec, network: Network, *, dialer: Dialer = DIALER) -> Pro
         outcome, sentence = late(trace, spec.timeout_s)
         problems = [sentence]
     trace.leave()
-    return seen(trace, spec, network, outcome, problems)
+    try:
+        return seen(trace, spec, network, outcome, problems)
+    finally:
+        trace.answer = None  # which holds the trace: see `Answer.close`
 
 
 async def _fetch(spec: Spec, network: Network, dialer: Dialer, trace: Trace) -> Answered:
@@ -104,6 +108,7 @@ async def _fetch(spec: Spec, network: Network, dialer: Dialer, trace: Trace) -> 
                 cookies.extract_cookies(response)
         finally:
             await response.aclose()
+            response.stream = OVER
         trace.leave()
         trace.redirected()
         asked.add((ask.request.method, bare(ask.request.url), ask.cookie))

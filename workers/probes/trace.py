@@ -36,9 +36,7 @@ class Response(Protocol):
     reason: bytes
     headers: list[tuple[bytes, bytes]]
     start: bytes
-
-    @property
-    def version(self) -> str: ...
+    version: str
 
 
 class Request(NamedTuple):

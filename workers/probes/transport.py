@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ssl
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httptools
 import httpx
@@ -52,7 +53,7 @@ class OneShotTransport(httpx.AsyncBaseTransport):
             trace.enter("ttfb")
             await answer.ask(head)
         except BaseException:
-            stream.close()
+            answer.close()
             raise
         return httpx.Response(
             answer.status, headers=answer.headers, stream=answer, extensions={"trace": trace, "answer": answer}
@@ -80,6 +81,7 @@ class Answer(httpx.AsyncByteStream):
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.reason = self.start = b""
+        self.version = ""  # `1.1` or `1.0`, as it says
         self._stream = stream
         self._trace = trace
         self._head_only = head_only
@@ -88,7 +90,7 @@ class Answer(httpx.AsyncByteStream):
         self._head_done = self._complete = False
         self._length: bytes | None = None
         self._chunked = False
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         # Nobody reuses this connection, so a sloppy answer that every browser takes cannot be smuggled into another.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True,
@@ -145,7 +147,12 @@ class Answer(httpx.AsyncByteStream):
             raise _broken(error, f"after {self._body_bytes} bytes of the body") from error
 
     async def aclose(self) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._stream.close()
+        # The parser holds us and we it; a circle would keep a connection's 100 KB of TLS until a collection finds it.
+        self._parser = None
 
     async def _more(self) -> None:
         before = self._stream.received_at
@@ -198,12 +205,6 @@ class Answer(httpx.AsyncByteStream):
         else:
             raise ProbeError(Outcome.PROTOCOL, "The connection was closed in the middle of a chunked body")
 
-    @property
-    def version(self) -> str:
-        """`1.1` or `1.0`, as it says."""
-        version: str = self._parser.get_http_version()
-        return version
-
     def on_status(self, reason: bytes) -> None:
         if not self._head_done and len(self.reason) < REASON_KEPT:
             self.reason += reason
@@ -228,6 +229,7 @@ class Answer(httpx.AsyncByteStream):
             elif lowered == b"transfer-encoding":
                 self._chunked = b"chunked" in value.lower()
         self.status = self._trace.status = status
+        self.version = self._parser.get_http_version()
         self._head_done = True
         self._trace.bytes = 0
         # A client alone knows that the answer to HEAD has no body, whatever its length says.
