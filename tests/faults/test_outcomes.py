@@ -14,6 +14,7 @@ import ssl
 import struct
 import threading
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -22,7 +23,7 @@ from pipeline.guard import allowed, read_policy
 from pipeline.vocabulary import Auth, Network, Outcome, Phases, Probe, Spec
 from tests.faults.hostile import HEAD, HOSTILE, POLICY, Row
 from tests.faults.names import answering
-from tests.faults.servers import Certificates, World
+from tests.faults.servers import Certificates, World, https
 from tests.integration.hostile import ok, raw, redirects, run, serving
 from workers.probes import PROBES, http
 from workers.probes.network import Dialer
@@ -64,11 +65,23 @@ def test_a_hostile_server_has_its_one_outcome(row: Row, tls: Certificates) -> No
     assert row.says in (found.detail or ""), found
     assert (found.detail is None) is (row.outcome is Outcome.OK)
     assert (found.snapshot is None) is (row.outcome is Outcome.OK)
+    if row.outcome is Outcome.REDIRECT:
+        assert found.status == 301
+    if row.outcome is Outcome.DNS:
+        assert found.phases.connect_ms is None
     assert found.latency_ms is None or found.latency_ms < 5_000, "it did not stay longer than it had to"
     if row.outcome in {Outcome.TIMEOUT, Outcome.CONNECT_TIMEOUT}:
         assert found.latency_ms is not None
         assert found.latency_ms >= 990
         assert spent_ms(found.phases) == pytest.approx(found.latency_ms, rel=0.1), "the phases tell where it went"
+
+
+def test_a_certificate_says_on_which_day_it_ends_or_begins(tls: Certificates) -> None:
+    for sentence, days in (("expired on", -2), ("is not valid before", 2)):
+        day = (datetime.now(UTC) + timedelta(days=days)).date()
+        valid = (days - 1, days) if days < 0 else (days, days + 1)
+        row = Row("", https(lambda tls, valid=valid: tls.server(valid=valid)), Outcome.TLS)  # type: ignore[misc] # bound
+        assert run(checked(row, tls)).detail == f"TLS with 127.0.0.1: the certificate {sentence} {day}"
 
 
 def spent_ms(phases: Phases) -> float:
@@ -195,7 +208,9 @@ def test_a_reset_right_behind_the_bytes_is_seen_by_a_loop_that_stood_still() -> 
     ("cookie", "sent"),
     [("name=\xe9", "name=\xe9"), ("\xe9", "\xe9"), ("a=b\0c", None), ("\x01=b", None), ("a=b", "a=b")],
 )
-def test_a_cookie_of_any_letters_comes_back_and_one_that_no_header_holds_does_not(cookie: str, sent: str | None) -> None:
+def test_a_cookie_of_any_letters_comes_back_and_one_that_no_header_holds_does_not(
+    cookie: str, sent: str | None
+) -> None:
     """Both were an exception of ours, and the site was never checked."""
 
     async def main() -> bytes:

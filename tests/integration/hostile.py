@@ -10,7 +10,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import uvloop
 
@@ -180,44 +180,3 @@ async def proxy(head: bytes, reader: asyncio.StreamReader, writer: asyncio.Strea
         )
     finally:
         back.close()
-
-
-class NameServer(asyncio.DatagramProtocol):
-    """Answers A questions from a table; an int is a response code, None is silence."""
-
-    def __init__(self, names: dict[str, list[str] | int | None]) -> None:
-        self.names = names
-        self.asked: list[str] = []
-        self.asked_once = asyncio.Event()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.DatagramTransport", transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        labels, at = [], 12
-        while data[at]:
-            labels.append(data[at + 1 : at + 1 + data[at]].decode("ascii"))
-            at += 1 + data[at]
-        kind = int.from_bytes(data[at + 1 : at + 3], "big")
-        name = ".".join(labels).lower()
-        self.asked.append(name)
-        self.asked_once.set()
-        entry = self.names.get(name, 3)
-        if entry is None:
-            return
-        records = [socket.inet_aton(a) for a in entry] if isinstance(entry, list) and kind == 1 else []
-        code = entry if isinstance(entry, int) else 0
-        answer = data[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, len(records), 0, 0) + data[12 : at + 5]
-        answer += b"".join(b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 0, 4) + record for record in records)
-        self.transport.sendto(answer, addr)
-
-
-@contextlib.asynccontextmanager
-async def naming(names: dict[str, list[str] | int | None]) -> AsyncIterator[tuple[NameServer, str]]:
-    """A DNS server and its `ip:port`."""
-    loop = asyncio.get_running_loop()
-    transport, server = await loop.create_datagram_endpoint(lambda: NameServer(names), ("127.0.0.1", 0))
-    try:
-        yield server, f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"
-    finally:
-        transport.close()

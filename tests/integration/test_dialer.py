@@ -14,8 +14,8 @@ import pytest
 from pipeline import guard
 from pipeline.guard import Address
 from pipeline.vocabulary import Family, Network, Outcome, Probe, Spec
+from tests.faults.names import Zone, answering
 from tests.integration.hostile import Handler, ok, open_descriptors, raw, redirects, run, serving
-from tests.integration.nameserver import Zone, answering
 from workers.probes import http
 from workers.probes.network import Dialer
 from workers.probes.racing import START_EVERY_S, alternate, start_every_s

@@ -10,26 +10,24 @@ import socket
 import ssl
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
-import trustme
 
 from pipeline.guard import Address
 from pipeline.vocabulary import Expect, Network, Outcome, Phases, Probe, Spec
+from tests.faults.names import Zone, answering
+from tests.faults.servers import Certificates
 from tests.integration.hostile import (
     Handler,
     drip,
     flood,
-    naming,
     ok,
     open_descriptors,
     proxy,
     raw,
     redirects,
-    reset,
     run,
     serving,
     status,
@@ -131,26 +129,6 @@ def test_it_says_who_it_is_and_sends_the_headers_of_the_site() -> None:
     assert any(re.match(r"user-agent: betterstackworkbench/\d", line) for line in lines)
 
 
-# What was expected
-
-
-@pytest.mark.parametrize(
-    ("code", "ranges", "outcome", "detail"),
-    [
-        (503, ((200, 299),), Outcome.STATUS, "HTTP 503, expected 200-299"),
-        (503, ((500, 599),), Outcome.OK, None),
-        (401, ((200, 299), (401, 401)), Outcome.OK, None),
-        (418, ((200, 399),), Outcome.STATUS, "HTTP 418, expected 200-399"),
-        (206, ((200, 399),), Outcome.OK, None),
-    ],
-)
-def test_the_status_is_judged_by_what_was_expected(
-    code: int, ranges: tuple[tuple[int, int], ...], outcome: Outcome, detail: str | None
-) -> None:
-    found = check(status(code), expect=Expect(status=ranges))
-    assert (found.outcome, found.status, found.detail) == (outcome, code, detail)
-
-
 # Redirects
 
 
@@ -161,43 +139,10 @@ def test_a_chain_is_followed_and_its_phases_add_up() -> None:
     assert 0 < spent_ms(found.phases) <= found.latency_ms * 1.001
 
 
-@pytest.mark.parametrize(
-    ("targets", "sentence"),
-    [
-        ({"/": "/a", "/a": "/"}, "in a circle"),
-        ({f"/{n or ''}": f"/{n + 1}" for n in range(9)}, "More than 3 redirects"),
-        ({"/": "ftp://127.0.0.1/file"}, "not HTTP"),
-        ({"/": "http://xn--/"}, "no URL"),
-        ({"/": "http://127.0.0.1:abc/"}, "no URL"),
-        ({"/": "http://\xe9\xff" + "a" * 70 + "/"}, "no URL"),
-    ],
-    ids=["loop", "too-many", "scheme", "idna", "port", "long-label"],
-)
-def test_a_redirect_that_leads_nowhere_is_a_redirect(targets: dict[str, str], sentence: str) -> None:
-    found = check(redirects(targets), max_redirects=3)
-    assert (found.outcome, found.status) == (Outcome.REDIRECT, 301)
-    assert found.detail is not None
-    assert sentence in found.detail
-
-
 @pytest.mark.parametrize("target", ["/elsewhere", "http://xn--/"])
 def test_with_no_redirects_wanted_the_redirect_itself_is_judged(target: str) -> None:
     found = check(redirects({"/": target}), max_redirects=0, expect=Expect(status=((301, 301),)))
     assert (found.outcome, found.status) == (Outcome.OK, 301)
-
-
-def test_another_origin_gets_no_header_of_the_site() -> None:
-    async def main() -> tuple[bytes, bytes]:
-        async with serving(ok()) as other, serving(redirects({"/": other.url()})) as server:
-            headers = {"Authorization": "Bearer s3cret", "X-Api-Key": "s3cret", "Cookie": "s3cret=1"}
-            found = await http.probe(Spec(server.url(), headers=headers), Network())
-            assert found.outcome is Outcome.OK
-            return server.heads[0], other.heads[0]
-
-    first, second = run(main())
-    assert first.count(b"s3cret") == 3
-    assert b"s3cret" not in second
-    assert b"BetterStackWorkbench" in second
 
 
 def test_the_same_origin_gets_them_again_with_the_cookies_it_set() -> None:
@@ -221,174 +166,19 @@ def test_a_site_that_sets_a_cookie_and_sends_back_to_itself_is_up() -> None:
     assert check(wants_cookie).outcome is Outcome.OK
 
 
-# Servers that fail
-
-
-@pytest.mark.parametrize(
-    ("handler", "outcome"),
-    [
-        (raw(b""), Outcome.RESET),
-        (reset(b""), Outcome.RESET),
-        (reset(HEAD), Outcome.RESET),
-        (reset(HEAD + b"Content-Length: 100\r\n\r\nabc"), Outcome.RESET),
-        (raw(b"SSH-2.0-OpenSSH_9.2\r\n"), Outcome.PROTOCOL),
-        (raw(b"\x00\xff\xfe garbage"), Outcome.PROTOCOL),
-        (raw(HEAD + b"Content-Le"), Outcome.PROTOCOL),
-        (raw(HEAD + b"no colon here\r\n\r\n"), Outcome.PROTOCOL),
-        (raw(HEAD + b"Content-Length: banana\r\n\r\n"), Outcome.PROTOCOL),
-        (raw(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"), Outcome.PROTOCOL),
-        (raw(HEAD + b"Content-Length: 100\r\n\r\nshort"), Outcome.PROTOCOL),
-        (raw(CHUNKED + b"zz\r\nabc\r\n"), Outcome.PROTOCOL),
-        (raw(CHUNKED + b"3\r\nabcdef\r\n0\r\n\r\n"), Outcome.PROTOCOL),
-        (raw(CHUNKED + b"ffffffffffffffffff\r\nabc"), Outcome.PROTOCOL),
-        (raw(CHUNKED + b"3\r\nabc\r\n"), Outcome.PROTOCOL),
-        (raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"), Outcome.PROTOCOL),
-        (flood(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), Outcome.PROTOCOL),
-        (flood(HEAD, b"X-Header: without end\r\n"), Outcome.PROTOCOL),
-        (flood(HEAD + b"X: ", b"one header without end"), Outcome.PROTOCOL),
-        (flood(CHUNKED + b"0\r\n", b"Trailer: without end\r\n" * 100), Outcome.PROTOCOL),
-        (flood(CHUNKED + b"3;", b"an-extension-without-end" * 100), Outcome.PROTOCOL),
-    ],
-    ids=[
-        "closes",
-        "reset",
-        "reset-in-head",
-        "reset-in-body",
-        "ssh",
-        "garbage",
-        "eof-in-head",
-        "no-colon",
-        "length-is-no-number",
-        "two-lengths",
-        "shorter-than-length",
-        "chunk-size-garbage",
-        "chunk-longer-than-size",
-        "chunk-size-overflow",
-        "eof-in-chunks",
-        "101",
-        "103-flood",
-        "endless-headers",
-        "endless-header",
-        "endless-trailers",
-        "endless-extension",
-    ],
-)
-def test_a_broken_answer_has_one_outcome(handler: Handler, outcome: Outcome) -> None:
-    found = check(handler)
-    assert (found.outcome, bool(found.detail)) == (outcome, True), found
-
-
-@pytest.mark.parametrize(
-    "handler",
-    [
-        None,
-        drip(b"", b"HTTP/1.1 103 x\r\n\r\n", 0.1),
-        drip(HEAD + b"X: ", b"x"),
-        drip(HEAD + b"Content-Length: 1000\r\n\r\n", b"x"),
-        drip(HEAD + b"\r\n", b"x"),
-        drip(CHUNKED, b"1\r\nx\r\n"),
-    ],
-    ids=["silent", "103-drip", "head-drip", "body-drip", "body-to-eof-drip", "chunk-drip"],
-)
-def test_the_deadline_is_hard_whatever_drips(handler: Handler | None) -> None:
-    found = check(handler, timeout_s=1.0)
-    assert found.outcome is Outcome.TIMEOUT, found
-    assert found.latency_ms == pytest.approx(1000, rel=0.1)
-    assert found.detail is not None
-    assert "within 1 s" in found.detail
-    assert spent_ms(found.phases) == pytest.approx(1000, rel=0.1)
-
-
-def test_the_deadline_covers_all_redirects_together() -> None:
-    async def slow(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.3)
-        step = int(head.split(b" ")[1].strip(b"/") or b"0")
-        await redirects({f"/{step or ''}": f"/{step + 1}"})(head, reader, writer)
-
-    found = check(slow, timeout_s=1.0)
-    assert found.outcome is Outcome.TIMEOUT
-    assert found.latency_ms == pytest.approx(1000, rel=0.1)
-
-
-def test_a_closed_port_is_refused() -> None:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))  # bound, but not listening: nobody else gets the port
-        port = sock.getsockname()[1]
-        found = run(http.probe(Spec(f"http://127.0.0.1:{port}/"), Network()))
-    assert (found.outcome, found.detail) == (Outcome.REFUSED, f"Nothing listens on 127.0.0.1:{port}")
-
-
-def test_a_full_backlog_is_a_connect_timeout() -> None:
-    async def main() -> Probe:
-        loop = asyncio.get_running_loop()
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            listener.listen(0)
-            address = listener.getsockname()
-            fillers = [socket.socket() for _ in range(4)]
-            try:
-                for filler in fillers:
-                    filler.setblocking(False)
-                    filler.connect_ex(address)
-                begun = loop.time()
-                found = await http.probe(Spec(f"http://127.0.0.1:{address[1]}/", timeout_s=1.0), Network())
-                assert loop.time() - begun < 1.5
-                return found
-            finally:
-                for filler in fillers:
-                    filler.close()
-
-    found = run(main())
-    assert found.outcome is Outcome.CONNECT_TIMEOUT
-    assert found.latency_ms == pytest.approx(1000, rel=0.1)
-
-
 # Names
-
-
-@pytest.mark.parametrize("url", ["http://xn--/", "http://" + "a" * 64 + ".example/", "http://a..b/"])
-def test_a_name_that_cannot_be_encoded_is_dns(url: str) -> None:
-    found = run(http.probe(Spec(url), Network()))
-    assert found.outcome is Outcome.DNS
-    assert found.detail
-
-
-@pytest.mark.parametrize(
-    ("entry", "outcome", "sentence"),
-    [
-        (3, Outcome.DNS, "does not exist"),
-        (2, Outcome.DNS, "SERVFAIL"),
-        ([], Outcome.DNS, "has no address"),
-        (None, Outcome.DNS, "within 1 s"),
-    ],
-    ids=["nxdomain", "servfail", "no-address", "silent"],
-)
-def test_a_name_without_an_address_is_dns(entry: list[str] | int | None, outcome: Outcome, sentence: str) -> None:
-    async def main() -> Probe:
-        dialer = Dialer()
-        try:
-            async with naming({"site.example": entry}) as (_, resolver):
-                spec = Spec("http://site.example/", timeout_s=1.0)
-                return await http.probe(spec, Network(resolvers=(resolver,)), dialer=dialer)
-        finally:
-            await dialer.aclose()
-
-    found = run(main())
-    assert found.outcome is outcome, found
-    assert found.detail is not None
-    assert sentence in found.detail
-    assert found.phases.connect_ms is None
 
 
 def test_the_resolver_of_the_region_is_asked_and_its_addresses_tried_in_turn() -> None:
     async def main() -> tuple[Probe, list[str]]:
         dialer = Dialer()
+        zone = Zone({"site.example": ["127.0.0.7", "127.0.0.1"]})
         try:
-            async with serving(ok()) as server, naming({"site.example": ["127.0.0.7", "127.0.0.1"]}) as (names, where):
+            async with serving(ok()) as server, answering(zone) as where:
                 found = await http.probe(
                     Spec(server.url(host="site.example")), Network(resolvers=(where,)), dialer=dialer
                 )
-                return found, names.asked
+                return found, zone.asked
         finally:
             await dialer.aclose()
 
@@ -401,9 +191,9 @@ def test_the_resolver_of_the_region_is_asked_and_its_addresses_tried_in_turn() -
 def test_an_address_that_swallows_everything_leaves_time_for_the_next() -> None:
     async def main() -> Probe:
         dialer = Dialer()
-        names: dict[str, list[str] | int | None] = {"site.example": ["127.0.0.7", "127.0.0.1"]}
+        zone = Zone({"site.example": ["127.0.0.7", "127.0.0.1"]})
         with socket.socket() as full, contextlib.ExitStack() as fillers:
-            async with serving(ok()) as server, naming(names) as (_, where):
+            async with serving(ok()) as server, answering(zone) as where:
                 full.bind(("127.0.0.7", server.port))
                 full.listen(0)
                 for _ in range(4):
@@ -524,33 +314,6 @@ def test_a_proxy_that_refuses_is_our_fault() -> None:
 # TLS
 
 
-class Certificates:
-    """An authority that the client trusts, and servers of all sorts."""
-
-    def __init__(self) -> None:
-        self.authority = trustme.CA()
-        self.client = ssl.create_default_context()
-        self.authority.configure_trust(self.client)
-
-    def server(
-        self, name: str, *, authority: trustme.CA | None = None, valid: tuple[int, int] = (-1, 1)
-    ) -> ssl.SSLContext:
-        """A server with a certificate for a name, valid from and until so many days from now."""
-        now = datetime.now(UTC)
-        begins, ends = (now + timedelta(days=days) for days in valid)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        issuer = authority or self.authority
-        issuer.issue_cert(name, not_before=begins, not_after=ends).configure_cert(context)
-        return context
-
-    def self_signed(self) -> ssl.SSLContext:
-        stranger = trustme.CA()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with stranger.private_key_pem.tempfile() as key, stranger.cert_pem.tempfile() as certificate:
-            context.load_cert_chain(certificate, key)
-        return context
-
-
 @pytest.fixture(scope="module")
 def tls() -> Certificates:
     return Certificates()
@@ -576,53 +339,6 @@ def test_tls_is_ok_with_a_trusted_certificate(tls: Certificates) -> None:
 def test_a_large_body_comes_whole_through_tls(tls: Certificates) -> None:
     found = check_tls(tls, tls.server("127.0.0.1"), ok(b"x" * 500_000))
     assert (found.outcome, found.bytes) == (Outcome.OK, 500_000)
-
-
-def test_a_bad_certificate_is_tls_and_says_what_is_wrong(tls: Certificates) -> None:
-    cases = {
-        f"expired on {(datetime.now(UTC) - timedelta(days=2)).date()}": tls.server("127.0.0.1", valid=(-3, -2)),
-        f"not valid before {(datetime.now(UTC) + timedelta(days=2)).date()}": tls.server("127.0.0.1", valid=(2, 3)),
-        "is for 127.0.0.9": tls.server("127.0.0.9"),
-        "not trusted": tls.server("127.0.0.1", authority=trustme.CA()),
-        "self-signed": tls.self_signed(),
-    }
-    for sentence, context in cases.items():
-        found = check_tls(tls, context)
-        assert found.outcome is Outcome.TLS, found
-        assert found.detail is not None
-        assert sentence in found.detail
-
-
-def test_an_old_tls_or_no_common_cipher_is_tls(tls: Certificates) -> None:
-    old = tls.server("127.0.0.1")
-    old.maximum_version = ssl.TLSVersion.TLSv1_2
-    old.set_ciphers("DHE-RSA-AES256-SHA")
-    assert check_tls(tls, old).outcome is Outcome.TLS
-
-
-def test_a_server_that_greets_in_another_protocol_is_tls() -> None:
-    async def main() -> Probe:
-        async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"220 mail.example ESMTP ready\r\n")
-            await writer.drain()
-            writer.close()
-
-        listener = await asyncio.start_server(greet, "127.0.0.1", 0)
-        async with listener:
-            port = listener.sockets[0].getsockname()[1]
-            return await http.probe(Spec(f"https://127.0.0.1:{port}/"), Network())
-
-    assert run(main()).outcome is Outcome.TLS
-
-
-def test_a_stalled_handshake_is_a_timeout() -> None:
-    async def main() -> Probe:
-        async with serving(None) as server:
-            return await http.probe(Spec(f"https://127.0.0.1:{server.port}/", timeout_s=1.0), Network())
-
-    found = run(main())
-    assert (found.outcome, found.detail) == (Outcome.TIMEOUT, "Connected, but no TLS handshake within 1 s")
-    assert found.latency_ms == pytest.approx(1000, rel=0.1)
 
 
 def test_a_certificate_authority_can_be_named_in_the_environment(
@@ -683,14 +399,14 @@ def test_cancelling_leaves_no_socket_open(tls: Certificates) -> None:
             await task
 
     async def main() -> None:
-        dialer = Dialer(context=tls.client)
+        dialer, zone = Dialer(context=tls.client), Zone(silent={"site.example"})
         async with (
             serving(None) as silent,
             serving(drip(HEAD + b"\r\n", b"x")) as dripping,
-            naming({"site.example": None}) as (names, resolver),
+            answering(zone) as resolver,
         ):
             nameless = Network(resolvers=(resolver,))
-            await cancelled("http://site.example/", names.asked_once, nameless, dialer)
+            await cancelled("http://site.example/", zone.asked_once, nameless, dialer)
             await dialer.aclose()
             for server, scheme in ((silent, "http"), (silent, "https"), (dripping, "http")):
                 server.connected.clear()

@@ -13,7 +13,8 @@ import pytest
 import trustme
 
 from pipeline.vocabulary import Auth, Expect, Hop, Network, Outcome, Probe, Snapshot, Spec
-from tests.integration.hostile import Handler, naming, ok, raw, redirects, reset, run, serving, status
+from tests.faults.names import Zone, answering
+from tests.integration.hostile import Handler, ok, raw, redirects, reset, run, serving, status
 from workers.probes import PROBES, http
 from workers.probes.network import Dialer
 from workers.probes.secure import settled
@@ -60,7 +61,7 @@ def test_what_is_ok_leaves_nothing_but_the_end_of_its_certificate() -> None:
 
 def test_a_name_that_is_not_there_ends_at_dns() -> None:
     async def main() -> Probe:
-        async with naming({}) as (_, resolver):
+        async with answering(Zone()) as resolver:
             return await http.probe(Spec("http://nowhere.example/path?q=1"), Network(resolvers=(resolver,)))
 
     found = seen(run(main()))

@@ -11,7 +11,8 @@ import pytest
 import trustme
 
 from pipeline.vocabulary import Expect, Family, Network, Outcome, Probe, Spec
-from tests.integration.hostile import naming, ok, open_descriptors, proxy, raw, run, serving
+from tests.faults.names import Zone, answering
+from tests.integration.hostile import ok, open_descriptors, proxy, raw, run, serving
 from workers.probes import PROBES, tcp, tls
 from workers.probes.network import Dialer
 
@@ -65,7 +66,7 @@ def test_a_name_is_looked_up_and_its_time_counts() -> None:
     async def main() -> Probe:
         dialer = Dialer()
         try:
-            async with serving(None) as server, naming({"site.example": ["127.0.0.1"]}) as (_, resolver):
+            async with serving(None) as server, answering(Zone({"site.example": ["127.0.0.1"]})) as resolver:
                 spec = Spec(f"tcp://site.example:{server.port}")
                 found = await tcp.probe(spec, Network(resolvers=(resolver,)), dialer=dialer)
                 await server.hung_up.wait()
