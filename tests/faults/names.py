@@ -61,7 +61,7 @@ class Zone:
         if name in self.truncated and not tcp:
             response.flags |= dns.flags.TC
             response.answer.clear()
-        wire = response.to_wire(max_size=65535)
+        wire = response.to_wire(max_size=65535, want_shuffle=False)  # races are between addresses in their order
         return self.broken.get(name, bytes)(wire), self.delays_s.get(name, 0.0)
 
     def _fill(self, response: dns.message.Message, name: str, kind: dns.rdatatype.RdataType) -> None:
