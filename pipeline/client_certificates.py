@@ -25,16 +25,16 @@ def judge_pem(text: str) -> str:
         raise ValueError("its private key is missing: paste that below the certificate")
     try:
         key = load_pem_private_key(found[0].encode(), None)
+        of_key, of_leaf = (
+            each.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            for each in (key.public_key(), leaf.public_key())
+        )
     except TypeError:
         raise ValueError(
             "its key has a pass phrase, which nobody is there to type: `openssl pkey` takes it away"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("its key cannot be read: paste it whole, as PEM") from None
-    of_key, of_leaf = (
-        each.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        for each in (key.public_key(), leaf.public_key())
-    )
     if of_key != of_leaf:
         raise ValueError("its key is that of another certificate: the site's own certificate comes first")
     return text

@@ -30,7 +30,7 @@ KEPT = 1024  # conditions read and kept, under 1 KB each without their path: the
 SHOWN = 80  # letters of a value in a sentence …
 LOOKED_AT = 20_000  # … and of what is looked through for secrets before it is shortened
 
-NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110
+TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110: names of headers, and methods
 _REST = re.compile(r"\s*(?P<length>length\b)?\s*(?P<operator>==|!=|<=|>=|<|>|[a-z]+\b|=)?\s*(?P<value>.*)", re.DOTALL)
 OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "contains", "exists", "absent")
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
@@ -125,7 +125,7 @@ def header_condition(text: str) -> Condition:
     match = re.match(r"([^\s=<>!:]|!(?!=))+", text)
     where = match[0].lower() if match else ""
     rest = text[match.end() :] if match else text
-    if not NAME.match(where):
+    if not TOKEN.match(where):
         raise ValueError(f"{show(text)} names no header: write one like content-type contains json")
     if rest.startswith(":"):
         raise ValueError(f'write == for the colon: {where} == "{rest[1:].strip()[:60]}"')

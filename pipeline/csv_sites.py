@@ -85,7 +85,10 @@ def read_header(text: str) -> Header | None:
 
 
 def _header(line: str, delimiter: str) -> Header:
-    columns = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+    try:
+        columns = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:  # a line of a hundred thousand letters names no columns
+        columns = [line.strip()]
     fields: list[str | None] = []
     for column in columns:
         field = FIELD_OF.get(re.sub(r"[^a-z]", "", column.lower()))

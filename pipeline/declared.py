@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -28,15 +27,14 @@ from pydantic import (
 )
 
 from pipeline.applicable import BARE, SCHEMES, MisplacedError, judge_bare, misplaced
-from pipeline.conditions import header_condition, json_condition
-from pipeline.errors import InvalidInputError, Problem
+from pipeline.conditions import TOKEN, header_condition, json_condition
+from pipeline.misfits import MisfitError, problems_of
 from pipeline.ring import is_shown
 from pipeline.vocabulary import Expect
 
 KEY_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 LONGEST_URL = 2_000  # what every server and browser still accepts
 LONGEST_LABEL = 63  # of a name in the DNS
-TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")  # RFC 9110: names of headers
 MOST_BYTES = 64 * 1024 * 1024  # of a body that is counted: what a check a minute may cost is 3 GB an hour already
 STATUS_RANGE = re.compile(r"^([1-5]\d\d)(?:-([1-5]\d\d))?$")
 
@@ -272,8 +270,12 @@ class RegionIn(BaseModel):
     @classmethod
     def _is_a_proxy(cls, value: str | None) -> str | None:
         if value:
-            parts = urlsplit(value)
-            if parts.scheme != "http" or not parts.hostname or not parts.port:
+            try:
+                parts = urlsplit(value)
+                fits = parts.scheme == "http" and parts.hostname and parts.port
+            except ValueError:  # a port that is none, which may be a piece of the password
+                fits = False
+            if not fits:
                 raise ValueError("write the proxy as http://host:port")
         return value or None
 
@@ -390,104 +392,9 @@ def _address(value: str) -> str:
 M = TypeVar("M", bound=BaseModel)
 
 
-class MisfitError(InvalidInputError):
-    """Data that fits no model; of a whole file's, some entries may."""
-
-    def __init__(self, problems: list[Problem], data: object) -> None:
-        super().__init__(problems)
-        self._data = data
-
-    def fitting(self, kind: Literal["regions", "sites"], model: type[M]) -> dict[str, M]:
-        """The entries that fit on their own, by their places: `sites[2].`."""
-        found = {}
-        for position, entry in enumerate(self._entries(kind)):
-            with suppress(ValidationError):
-                found[f"{kind}[{position}]."] = model.model_validate(entry)
-        return found
-
-    def keys(self, kind: Literal["regions", "sites"]) -> set[str]:
-        """The keys of all entries."""
-        return {
-            str(entry["key"]).strip() for entry in self._entries(kind) if isinstance(entry, dict) and "key" in entry
-        }
-
-    def _entries(self, kind: str) -> list[Any]:
-        entries = self._data.get(kind) if isinstance(self._data, Mapping) else None
-        return entries if isinstance(entries, list) else []
-
-
-# The field that is named where a rule is over several of a model.
-RULED = {"SiteIn": "timeout_s", "RegionIn": "max_probers"}
-
-
 def parse(model: type[M], data: object) -> M:
     """`data` as a `model`, or InvalidInputError with one problem a field."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
         raise MisfitError(problems_of(error), data) from None
-
-
-def problems_of(error: ValidationError) -> list[Problem]:
-    return [problem for each in error.errors() for problem in _problems(each, getattr(error, "title", ""))]
-
-
-def _problems(error: Any, title: str) -> list[Problem]:
-    path = _path(error["loc"])
-    cause = error.get("ctx", {}).get("error")
-    if isinstance(cause, MisplacedError):
-        return [Problem(f"{path}.{field}" if path else field, message) for field, message in cause.misplaced]
-    return [Problem(path or RULED.get(title, "input"), _message(error))]
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
-
-
-_NUMBER, _WHOLE, _YES_NO = "must be a number", "must be a whole number", "must be true or false"
-_ONE_OF, _FIELDS = "must be {expected}", "must be fields with their values"
-MESSAGES = {
-    "greater_than_equal": "must be {ge} or more",
-    "less_than_equal": "must be {le} or less",
-    "greater_than": "must be more than {gt}",
-    "int_parsing": _WHOLE,
-    "int_type": _WHOLE,
-    "int_from_float": _WHOLE,
-    "int_parsing_size": _WHOLE,
-    "float_parsing": _NUMBER,
-    "float_type": _NUMBER,
-    "finite_number": _NUMBER,
-    "bool_parsing": _YES_NO,
-    "bool_type": _YES_NO,
-    "string_type": "must be text",
-    "string_too_long": "must have {max_length} characters or fewer",
-    "too_long": "must have {max_length} entries or fewer",
-    "too_short": "must have {min_length} entries or more",
-    "literal_error": _ONE_OF,
-    "enum": _ONE_OF,
-    "list_type": "must be a list",
-    "dict_type": "must be names with their values",
-    "model_type": _FIELDS,
-    "model_attributes_type": _FIELDS,
-}
-
-
-def _message(error: Any) -> str:
-    match error["type"]:
-        case "extra_forbidden":
-            return "there is no such field"
-        case "missing":
-            return "this field is needed"
-        case "string_pattern_mismatch":
-            return "use a-z, 0-9 and -, up to 63 characters, and begin with a letter or digit"
-        case "value_error":
-            return str(error["ctx"]["error"])
-        case kind if template := MESSAGES.get(kind):
-            limits = error.get("ctx", {}).items()
-            return template.format_map({n: int(v) if isinstance(v, float) and v.is_integer() else v for n, v in limits})
-        case _:
-            message = str(error["msg"])
-            return message[:1].lower() + message[1:]

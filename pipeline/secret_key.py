@@ -63,18 +63,8 @@ def held(settings: Settings) -> Sequence[str]:
 
 
 def ring_where_ours(settings: Settings) -> Ring:
-    """The same, made where the servers are embedded and it is missing: what an edit seals with."""
+    """All keys; where the servers are embedded the first is made when it is missing: what an edit seals with."""
     return ring(settings) or (Ring(ensure_all(settings)) if _ours(settings) else Ring())
-
-
-def find(settings: Settings) -> bytes | None:
-    """The newest key where there is one; never makes it. Errors: WorkbenchError where it is unfit."""
-    return ring(settings).first
-
-
-def ensure_where_ours(settings: Settings) -> bytes | None:
-    """The newest key, made where the servers are embedded; None where they are not and nobody gave one."""
-    return ring_where_ours(settings).first
 
 
 def ensure(settings: Settings) -> bytes:

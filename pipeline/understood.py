@@ -266,7 +266,7 @@ def _lines_of_list(text: str) -> list[tuple[int, str]]:
         return []
     try:
         words = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     if not all(isinstance(word, str) for word in words):
         return []

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, field, structs
+from msgspec import Meta, Struct, field
 
 
 class State(StrEnum):
@@ -291,43 +291,6 @@ class Tick(Struct, frozen=True, array_like=True):
     @property
     def key(self) -> tuple[int, int, datetime, int]:
         return (self.site_id, self.region_id, self.scheduled_at, self.attempt)
-
-
-NAME_LETTERS, DETAIL_LETTERS = 100, 1_000  # of a tick's texts; a longer one is cut
-
-
-def cleaned(tick: Tick) -> Tick:
-    """The tick with text that every wire and store takes: no NUL, no lone surrogate, not without an end.
-
-    A hostile site may send such, and so may whoever holds a region's join command.
-    """
-    if tick.snapshot is not None:
-        from pipeline.snapshots import sound  # it knows these words; most ticks need none of it
-
-        tick = structs.replace(tick, snapshot=sound(tick.snapshot))
-    if (
-        _is_clean(tick.prober, NAME_LETTERS)
-        and _is_clean(tick.ip, NAME_LETTERS)
-        and _is_clean(tick.detail, DETAIL_LETTERS)
-    ):
-        return tick
-    return structs.replace(
-        tick,
-        prober=storable(tick.prober, NAME_LETTERS),
-        ip=None if tick.ip is None else storable(tick.ip, NAME_LETTERS),
-        detail=None if tick.detail is None else storable(tick.detail, DETAIL_LETTERS),
-    )
-
-
-def _is_clean(text: str | None, letters: int) -> bool:
-    """Quickly, for every tick passes here twice; a sound text that is not ASCII comes out of the slow way as it was."""
-    return text is None or (len(text) <= letters and text.isascii() and "\x00" not in text)
-
-
-def storable(text: str, letters: int) -> str:
-    """The text as every wire and store takes it, and at most so many letters of it."""
-    sound = text[: letters + 1].replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-    return sound if len(sound) <= letters else sound[: letters - 1] + "\u2026"
 
 
 class Probe(Struct, frozen=True):

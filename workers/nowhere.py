@@ -31,8 +31,7 @@ async def tell(settings: Settings, region: str, homeless: Callable[[], bool]) ->
 
 
 def _known(settings: Settings) -> list[str]:
-    import psycopg
+    from pipeline.store.session import session
 
-    dsn = settings.database.replace("postgresql+psycopg://", "postgresql://")
-    with psycopg.connect(dsn, connect_timeout=5) as connection:
+    with session(settings.database, "prober", lock_timeout_ms=1_000) as connection:
         return [key for (key,) in connection.execute("select key from regions where deleted_at is null order by key")]

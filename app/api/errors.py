@@ -12,8 +12,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from pipeline.declared import problems_of
 from pipeline.errors import InvalidInputError, NotFoundError, Problem, UnavailableError
+from pipeline.misfits import problems_of
 
 log = logging.getLogger(__name__)
 

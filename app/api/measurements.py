@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import polars as pl
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.api.database import Database, Now, reading
 from app.api.downloads import TYPES, Format, download, workbench
@@ -33,10 +33,33 @@ Since = Annotated[
 ]
 Until = Annotated[str | None, Query(description="before then, written as `since`; now when left out")]
 Regions = Annotated[list[str] | None, Query(max_length=100, description="only from these regions")]
-Cursor = Annotated[str | None, Query(max_length=100, description="`next` of the page before")]
 FILES: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in TYPES.values()}}
 }
+
+
+class Page(TypedDict):
+    """What a page holds: so many of a site's from `since` on and before a place, newest first."""
+
+    since: datetime
+    before: Place
+    limit: int
+    regions: list[str] | None
+
+
+def _page(
+    now: Now,
+    since: Since = None,
+    until: Until = None,
+    region: Regions = None,
+    cursor: Annotated[str | None, Query(max_length=100, description="`next` of the page before")] = None,
+    limit: Limit = 100,
+) -> Page:
+    start, end = _span(now, since, until)
+    return Page(since=start, before=_place(cursor) if cursor else Place(end), limit=limit, regions=region)
+
+
+Wanted = Annotated[Page, Depends(_page)]
 
 
 @router.get("/sites/{key}/ticks", response_model=Ticks, responses=MISSING | FILES)
@@ -45,48 +68,32 @@ def ticks(
     database: Database,
     now: Now,
     key: KeyInPath,
-    since: Since = None,
-    until: Until = None,
-    region: Regions = None,
-    cursor: Cursor = None,
-    limit: Limit = 100,
+    wanted: Wanted,
     format: Annotated[Format, Query(description="a file is whole and in no order; pages are newest first")] = "json",  # noqa: A002
 ) -> Ticks | Response:
     """Every attempt of every check, newest first; or all of the range as a file, with the columns of an export."""
-    start, end = _span(now, since, until)
     if format != "json" and {"limit", "cursor"} & set(request.query_params):
         raise InvalidInputError([Problem("format", "a file holds the whole range: leave `limit` and `cursor` out")])
-    before = _place(cursor) if cursor else Place(end)
     with reading(database) as connection:
         site = get_site(connection, key)
-        page = newest_ticks(connection, site.id, since=start, before=before, limit=limit, regions=region)
+        page = newest_ticks(connection, site.id, **wanted)
     if format == "json":
         return Ticks(items=[TickOut(**row) for row in page.rows], next=page.end and _cursor(page.end))
-    span = {"since": start, "until": end}
-    return download(database, "ticks", format, now=now, **span, sites=[key], regions=region, name=f"ticks-{key}")
+    span = {"since": wanted["since"], "until": wanted["before"].at}  # without a cursor, the end
+    regions = wanted["regions"]
+    return download(database, "ticks", format, now=now, **span, sites=[key], regions=regions, name=f"ticks-{key}")
 
 
 @router.get("/sites/{key}/snapshots", responses=MISSING)
-def snapshots(
-    database: Database,
-    now: Now,
-    key: KeyInPath,
-    since: Since = None,
-    until: Until = None,
-    region: Regions = None,
-    cursor: Cursor = None,
-    limit: Limit = 100,
-) -> Snapshots:
+def snapshots(database: Database, key: KeyInPath, wanted: Wanted) -> Snapshots:
     """What checks saw that failed, newest first: the way they went, the certificate, headers, 2 KB of the body.
 
     Kept for 30 days. Of failures that follow each other in the same way, the first has one, and then one every ten
     minutes; so a tick's is its own, or the newest before it.
     """
-    start, end = _span(now, since, until)
-    before = _place(cursor) if cursor else Place(end)
     with reading(database) as connection:
         site = get_site(connection, key)
-        page = find(connection, site.id, since=start, before=before, limit=limit, regions=region)
+        page = find(connection, site.id, **wanted)
     return Snapshots(items=[SnapshotOut.of(seen) for seen in page.items], next=page.end and _cursor(page.end))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import problems
+from app.components import fields
 from pipeline.declared import ExpectIn
 from pipeline.vocabulary import Site
 
@@ -51,23 +51,19 @@ FIELDS = tuple(f"expect_{part}" for part in ("final_url", *LINES, *NUMBERS))
 def draw(form: str, given: dict[str, Any]) -> None:
     """The fields; `given` holds what they show at first."""
     for part, (label, placeholder, help_) in LINES.items():
-        name = f"expect_{part}"
-        st.text_area(label, given[name], key=f"{form}-{name}", placeholder=placeholder, height=68, help=help_)
-        problems.under(form, name)
-    st.text_input(
+        fields.area(form, f"expect_{part}", label, given, placeholder=placeholder, help_=help_, height=68)
+    fields.text(
+        form,
+        "expect_final_url",
         "Redirects end at",
-        given["expect_final_url"],
-        key=f"{form}-expect_final_url",
+        given,
         placeholder="https://example.com/home",
-        help="Exactly there, or anywhere behind a final *. What follows a # never counts.",
+        help_="Exactly there, or anywhere behind a final *. What follows a # never counts.",
     )
-    problems.under(form, "expect_final_url")
     columns = st.columns(2)
     for place, (part, (label, placeholder, help_)) in enumerate(NUMBERS.items()):
-        name = f"expect_{part}"
         with columns[place % 2]:
-            st.text_input(label, given[name], key=f"{form}-{name}", placeholder=placeholder, help=help_)
-            problems.under(form, name)
+            fields.text(form, f"expect_{part}", label, given, placeholder=placeholder, help_=help_)
 
 
 def values(site: Site | None) -> dict[str, Any]:

@@ -93,10 +93,8 @@ def read_fields(form: str) -> dict[str, Any]:
 
 def shown_fields(region: Region) -> dict[str, Any]:
     """What the form of a region says as long as nobody has typed anything, in the same terms."""
-    network = region.network
-    plain = {field: getattr(region, field) for field in ("key", "name", "managed", "min_probers", "max_probers")}
-    return _fields_of(plain | {name: getattr(network, name) for name in ("source_address", "proxy")}
-                      | {name: "\n".join(getattr(network, name)) for name in LISTS})  # fmt: skip
+    seen = region_fields(region)
+    return _fields_of({name: "\n".join(seen[name]) if name in LISTS else seen[name] for name in FIELDS})
 
 
 def _fields_of(typed: dict[str, Any]) -> dict[str, Any]:

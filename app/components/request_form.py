@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import problems
+from app.components import fields, problems
 from pipeline.store.sites import site_fields
 from pipeline.vocabulary import Site
 
@@ -31,17 +31,15 @@ NEW: dict[str, Any] = {
 
 def draw(form: str, given: dict[str, Any]) -> None:
     """The fields; `given` holds what they show at first."""
-    st.text_area(
+    fields.area(
+        form,
+        "headers",
         "Headers",
-        given["headers"],
-        key=f"{form}-headers",
+        given,
         placeholder="Accept: application/json",
-        height=90,
-        help=f"One a line, as Name: value. A value is a secret, but for such as Accept or User-Agent. {STAYS}",
+        help_=f"One a line, as Name: value. A value is a secret, but for such as Accept or User-Agent. {STAYS}",
     )
-    problems.under(form, "headers")
-    st.text_area("Body", given["body"], key=f"{form}-body", height=90, help=f"Sent along with POST, PUT, … {STAYS}")
-    problems.under(form, "body")
+    fields.area(form, "body", "Body", given, help_=f"Sent along with POST, PUT, … {STAYS}")
     signs_in, user, secret = st.columns(3)
     with signs_in:
         kinds = list(SIGN_INS)
@@ -53,15 +51,14 @@ def draw(form: str, given: dict[str, Any]) -> None:
     with secret:
         st.text_input("Password or token", given["secret"], key=f"{form}-secret", help=STAYS, autocomplete="off")
     problems.under(form, "auth")
-    st.text_area(
+    fields.area(
+        form,
+        "client_certificate",
         "Client certificate",
-        given["client_certificate"],
-        key=f"{form}-client_certificate",
+        given,
         placeholder="-----BEGIN CERTIFICATE-----",
-        height=90,
-        help=f"PEM: the certificate, its chain, and its key without a pass phrase. {STAYS}",
+        help_=f"PEM: the certificate, its chain, and its key without a pass phrase. {STAYS}",
     )
-    problems.under(form, "client_certificate")
     left, right = st.columns(2)
     with left:
         families = list(FAMILIES)

@@ -18,6 +18,7 @@ from app import data
 from app.components import code
 from app.components.charting import titled
 from app.components.words import COLOURS, NOTHING, OUTCOMES, ago, days_left, lines, plain, unlinked, verbatim
+from pipeline.applicable import is_bare
 from pipeline.charts.palette import SYMBOLS
 from pipeline.frames import TIME
 from pipeline.store.overview import SiteRow
@@ -34,7 +35,6 @@ ENDED = {
     "answer": "The answer was whole, but not what is expected.",
 }
 SECURED = ("https://", "tls://")
-BARE = ("tcp://", "tls://")  # there nobody is asked for anything
 BODY_HEIGHT, HEADERS_HEIGHT = 320, 320  # px; what is longer scrolls
 PICKER_WIDTH = 340  # px
 NEWEST = "newest"
@@ -133,7 +133,7 @@ def steps(look: Snapshot) -> list[Step]:
     url = look.hops[-1].url.lower() if look.hops else ""
     reached = "answer" if look.phase == "transfer" else look.phase
     skipped = set() if url.startswith(SECURED) or not url else {"tls"}
-    skipped |= {"ttfb"} if url.startswith(BARE) else set()
+    skipped |= {"ttfb"} if is_bare(url) else set()
     skipped |= {"dns"} if _is_address(url) else set()
     names = [step for step in STEPS if step not in skipped or step == reached]
     at = names.index(reached)

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import expect_form, problems, request_form
+from app.components import expect_form, fields, problems, request_form
 from pipeline.declared import SiteIn
 from pipeline.vocabulary import Region, Site
 
@@ -28,30 +28,31 @@ def site_form(
     given = site_values(site)
     with st.form(form, border=False):
         problems.elsewhere(form, FIELDS)
-        st.text_input(
+        fields.text(
+            form,
+            "url",
             "URL",
-            given["url"],
-            key=f"{form}-url",
+            given,
             placeholder="https://example.com/health",
-            help="Or tcp://host:port, up where it takes connections, or tls://host:port, where its certificate holds.",
+            help_="Or tcp://host:port, up where it takes connections, or tls://host:port, where its certificate holds.",
         )
-        problems.under(form, "url")
         left, right = st.columns(2)
         with left:
-            st.text_input("Name", given["name"], key=f"{form}-name", placeholder="what people read")
-            problems.under(form, "name")
-            _number(form, "interval_s", "Check every, in seconds", given, step=10)
+            fields.text(form, "name", "Name", given, placeholder="what people read")
+            fields.number(form, "interval_s", "Check every, in seconds", given, step=10)
         with right:
-            st.text_input(
+            fields.text(
+                form,
+                "key",
                 "Key",
-                given["key"],
-                key=f"{form}-key",
+                given,
                 placeholder="made from the URL",
                 disabled=site is not None,
-                help="Its short name in URLs, exports and notebooks. It stays as it is.",
+                help_="Its short name in URLs, exports and notebooks. It stays as it is.",
             )
-            problems.under(form, "key")
-            _number(form, "timeout_s", "Give up after, in seconds", given, step=1.0, placeholder="10, or the interval")
+            fields.number(
+                form, "timeout_s", "Give up after, in seconds", given, step=1.0, placeholder="10, or the interval"
+            )
         st.multiselect(
             "Regions",
             [region.key for region in regions],
@@ -85,22 +86,13 @@ def _advanced(form: str, given: dict[str, Any]) -> None:
     with left:
         st.selectbox("Method", METHODS, METHODS.index(given["method"]), key=f"{form}-method")
         problems.under(form, "method")
-        _number(form, "confirmations", "Confirm a failure, times", given, step=1)
+        fields.number(form, "confirmations", "Confirm a failure, times", given, step=1)
     with right:
-        st.text_input(
-            "Expected status", given["expect"], key=f"{form}-expect", help="Statuses and ranges: 200-299, 404"
-        )
-        problems.under(form, "expect")
-        _number(form, "spacing_s", "Seconds between confirmations", given, step=1.0)
-    _number(form, "max_redirects", "Follow redirects, at most", given, step=1)
+        fields.text(form, "expect", "Expected status", given, help_="Statuses and ranges: 200-299, 404")
+        fields.number(form, "spacing_s", "Seconds between confirmations", given, step=1.0)
+    fields.number(form, "max_redirects", "Follow redirects, at most", given, step=1)
     expect_form.draw(form, given)
     request_form.draw(form, given)
-
-
-def _number(form: str, field: str, label: str, given: dict[str, Any], *, step: float, placeholder: str = "") -> None:
-    """A number without limits of its own: what is allowed is said by the one definition, in its words."""
-    st.number_input(label, value=given[field], step=step, key=f"{form}-{field}", placeholder=placeholder or None)
-    problems.under(form, field)
 
 
 def _has_advanced_problem(form: str) -> bool:
@@ -141,14 +133,14 @@ def shown_fields(site: Site) -> dict[str, Any]:
 def fields_of(typed: dict[str, Any]) -> dict[str, Any]:
     """What the form's fields hold, in the terms of `SiteIn`."""
     read_below = ("expect", "regions", *expect_form.FIELDS, *request_form.FIELDS)
-    fields = {name: value for name, value in typed.items() if name not in read_below}
-    fields |= request_form.read(typed)
-    fields["regions"] = typed["regions"] or None
+    found = {name: value for name, value in typed.items() if name not in read_below}
+    found |= request_form.read(typed)
+    found["regions"] = typed["regions"] or None
     status = [part.strip() for part in (typed["expect"] or "").split(",") if part.strip()]
-    fields["expect"] = {"status": status} | expect_form.read(typed)
-    if fields["timeout_s"] is None:
-        del fields["timeout_s"]
-    return fields
+    found["expect"] = {"status": status} | expect_form.read(typed)
+    if found["timeout_s"] is None:
+        del found["timeout_s"]
+    return found
 
 
 def _submit(form: str, save: Callable[[dict[str, Any]], None]) -> None:

@@ -137,7 +137,7 @@ def days_left(ends: datetime, now: datetime, what: str = "") -> str:
     if seconds <= 0:
         return f":red[✕ {what}expired {lasting(-seconds)} ago]"
     days = int(seconds // 86_400)
-    left = f"{days:,} {'day' if days == 1 else 'days'} left".replace(",", " ") if days else f"{lasting(seconds)} left"
+    left = f"{grouped(days)} {'day' if days == 1 else 'days'} left" if days else f"{lasting(seconds)} left"
     return f":orange[▲ {what}{left}]" if days < WARN_DAYS else f":gray[{what}{left}]"
 
 

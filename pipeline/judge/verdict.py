@@ -47,7 +47,7 @@ def fold(standing: Standing, tick: Tick, *, settle_s: float) -> Standing:
         latency_ms=tick.latency_ms,
         status=tick.status,
         # A failure may end before there is a certificate; an answer without one says that there is none.
-        expires_at=tick.expires_at or (None if tick.state is State.UP else standing.expires_at),
+        expires_at=tick.expires_at or (None if tick.state in (State.UP, State.DEGRADED) else standing.expires_at),
     )
 
 

@@ -10,9 +10,10 @@ from typing import TypeVar
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from pipeline.declared import Declared, MisfitError, RegionIn, SiteIn
+from pipeline.declared import Declared, RegionIn, SiteIn
 from pipeline.declared_file import read_declared, read_lines, with_lines
 from pipeline.errors import InvalidInputError, Problem, UnavailableError
+from pipeline.misfits import MisfitError
 from pipeline.ring import RingSource, no_keys
 from pipeline.store.edits import lock_edits, publish
 from pipeline.store.regions import add_region, change_region, list_regions, region_fields

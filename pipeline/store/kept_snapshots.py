@@ -9,7 +9,8 @@ from datetime import datetime
 
 import psycopg
 
-from pipeline.snapshots import as_plain, sound
+from pipeline.cleaning import sound
+from pipeline.snapshots import as_plain
 from pipeline.vocabulary import OUTCOME_CODES, Tick
 
 log = logging.getLogger(__name__)

@@ -14,13 +14,13 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, Table, bindparam, select, text, update
 
 from pipeline import secrets
-from pipeline.ring import Ring, is_shown, key_id, shown
+from pipeline.ring import STORED, Ring, is_shown, key_id, shown
 from pipeline.store import tables as t
 from pipeline.store.edits import lock_edits
 from pipeline.vocabulary import Auth, Network, Spec
 
 BATCH = 500  # rows; edits wait for one, some 50 ms
-PLAIN = r"^sealed:[0-9a-f]{8}:[0-9a-f]{8}:[A-Za-z0-9_-]+$"  # what matches it is not plain
+PLAIN = f"^{STORED.pattern}$"  # what matches it is not plain
 
 Begin = Callable[[], AbstractContextManager[Connection]]
 

@@ -224,10 +224,7 @@ def read_sites(connection: Connection, query: Select[Any]) -> list[Site]:
 
 
 def _site(row: RowMapping, regions: list[str] | None) -> Site:
-    plain = ("id", "key", "name", "url", "interval_s", "timeout_s", "confirmations", "spacing_s", "method", "headers")
-    late = ("expect", "max_redirects", "tags", "paused", "created_at", "updated_at", "body", "auth",
-            "client_certificate", "verify_tls", "family")  # fmt: skip
-    return Site(**{name: row[name] for name in (*plain, *late)}, regions=regions)
+    return Site(**{name: row[name] for name in Site.__struct_fields__ if name != "regions"}, regions=regions)
 
 
 def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -289,12 +286,12 @@ def _clashes(
     for site, place in zip(sites, places, strict=True):
         if site["key"] in taken:
             problems.append(Problem(f"{place}key", f"there is a site {site['key']!r} already"))
-        same_url = watched.setdefault(site["url"], [])
-        if same := _first(key for identity, key in same_url if identity == _identity(site)):
+        same_url, identity = watched.setdefault(site["url"], []), _identity(site)
+        if same := _first(key for other, key in same_url if other == identity):
             message = f"this is watched already as {same!r}: change its settings, or expect something else here"
             problems.append(Problem(f"{place}url", message))
         taken.add(site["key"])
-        same_url.append((_identity(site), site["key"]))
+        same_url.append((identity, site["key"]))
     return problems
 
 

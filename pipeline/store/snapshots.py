@@ -7,29 +7,18 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, RowMapping, func, select, text
+from sqlalchemy import Connection, RowMapping, func, select
 
 from pipeline.snapshots import from_plain
 from pipeline.store import tables as t
-from pipeline.store.newest import Place
-from pipeline.store.regions import region_ids
+from pipeline.store.newest import Place, page_query, read_page
 from pipeline.store.scans import Wanted
 from pipeline.vocabulary import OUTCOME_CODES, STATE_OF, Outcome, Snapshot, State
 
 OUTCOMES = list(Outcome)
-
-# As the pages of ticks: each region's newest by its part of the primary key, then the newest of those.
-_PAGE = text("""
-    select r.key as region, r.id as region_id, k.* from regions r cross join lateral (
-        select scheduled_at, attempt, outcome, seen from snapshots
-        where site_id = :site_id and region_id = r.id and scheduled_at >= :since and scheduled_at <= :at
-            and (scheduled_at, region_id, attempt) < (:at, :region_id, :attempt)
-            and (cast(:outcome as smallint) is null or outcome = :outcome)
-        order by scheduled_at desc, attempt desc limit :limit
-    ) k
-    where cast(:regions as int[]) is null or r.id = any(:regions)
-    order by k.scheduled_at desc, r.id desc, k.attempt desc limit :limit
-""")
+_PAGE = page_query(
+    "snapshots", "scheduled_at, attempt, outcome, seen", "cast(:outcome as smallint) is null or outcome = :outcome"
+)
 
 
 class Sighting(Struct, frozen=True):
@@ -64,16 +53,11 @@ def find(
     outcome: Outcome | None = None,
 ) -> Sightings:
     """Up to `limit` snapshots of a site in [since, before). Errors: InvalidInputError where a region is none."""
-    chosen = region_ids(connection, regions, "region") if regions else None
     code = None if outcome is None else OUTCOME_CODES[outcome]
-    place = {"at": before.at, "region_id": before.region_id, "attempt": before.attempt}
-    given = {"site_id": site_id, "since": since, "limit": limit + 1, "regions": chosen, "outcome": code, **place}
-    found = connection.execute(_PAGE, given).mappings().all()
-    end = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        end = Place(last["scheduled_at"], last["region_id"], last["attempt"])
-    return Sightings([_sighting(row) for row in found[:limit]], end)
+    rows, end = read_page(
+        connection, _PAGE, site_id, since=since, before=before, limit=limit, regions=regions, outcome=code
+    )
+    return Sightings([_sighting(row) for row in rows], end)
 
 
 def snapshot_rows(connection: Connection, wanted: Wanted) -> list[dict[str, Any]]:

@@ -41,17 +41,27 @@ def settings(workbench: Workbench) -> AppTest:
     return app.button(key="edit").click().run()
 
 
-def test_a_site_is_added_with_what_it_expects(workbench: Workbench) -> None:
+def add(workbench: Workbench, **expect: str) -> AppTest:
+    """Add a site by the form, in which so much is typed of what it expects."""
     app = workbench.open("sites")
     app.button(key="open-add").click().run()
     app.text_input(key="site-url").set_value("https://example.com/health")
-    app.text_area(key="site-expect_body_contains").set_value('Welcome\n\n  back \n"a\\nb"')
-    app.text_area(key="site-expect_json").set_value('$.status == "ok"\n$.error absent')
-    app.text_area(key="site-expect_header").set_value("server != nginx")
-    app.text_input(key="site-expect_final_url").set_value("https://example.com/*")
-    app.text_input(key="site-expect_max_latency_ms").set_value("800")
-    app.text_input(key="site-expect_tls_days").set_value("14")
-    app.button(key="site-submit").click().run()
+    for part, typed in expect.items():
+        field = app.text_area if part in expect_form.LINES else app.text_input
+        field(key=f"site-expect_{part}").set_value(typed)
+    return app.button(key="site-submit").click().run()
+
+
+def test_a_site_is_added_with_what_it_expects(workbench: Workbench) -> None:
+    app = add(
+        workbench,
+        body_contains='Welcome\n\n  back \n"a\\nb"',
+        json='$.status == "ok"\n$.error absent',
+        header="server != nginx",
+        final_url="https://example.com/*",
+        max_latency_ms="800",
+        tls_days="14",
+    )
     assert not app.exception
     assert expected(workbench, "example-com-health") == {
         "status": ["200-399"],
@@ -65,15 +75,14 @@ def test_a_site_is_added_with_what_it_expects(workbench: Workbench) -> None:
 
 
 def test_what_cannot_be_judged_is_told_at_its_field_with_its_line(workbench: Workbench, said: Said) -> None:
-    app = workbench.open("sites")
-    app.button(key="open-add").click().run()
-    app.text_input(key="site-url").set_value("https://example.com/health")
-    app.text_area(key="site-expect_json").set_value("$.a exists\nstatus == 1")
-    app.text_area(key="site-expect_body_matches").set_value("(")
-    app.text_input(key="site-expect_min_bytes").set_value("5")
-    app.text_input(key="site-expect_max_bytes").set_value("4")
-    app.text_input(key="site-expect_max_latency_ms").set_value("soon")
-    app.button(key="site-submit").click().run()
+    app = add(
+        workbench,
+        json="$.a exists\nstatus == 1",
+        body_matches="(",
+        min_bytes="5",
+        max_bytes="4",
+        max_latency_ms="soon",
+    )
     words = said(app).replace("\\", "")
     assert "✕ line 2: a path begins with $: write $.status" in words
     assert "✕ line 1: this is no regular expression" in words

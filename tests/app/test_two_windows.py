@@ -87,6 +87,15 @@ def test_a_region_keeps_what_the_other_window_changed(workbench: Workbench, said
     assert "changed meanwhile to 'Theirs again'" in said(save(mine, "region"))
 
 
+def test_a_proxy_that_has_a_secret_is_no_change_of_mine(workbench: Workbench, said: Said) -> None:
+    data.change_region("local-a", {"proxy": "http://prober:s3cret@proxy.example:3128"})
+    mine = region_settings(workbench, "local-a")
+    data.change_region("local-a", {"proxy": "http://prober:0ther@proxy.example:3128"})
+    mine.text_input(key="region-name").set_value("Mine")
+    assert "changed meanwhile" not in said(save(mine, "region"))
+    assert data.region("local-a").name == "Mine"
+
+
 @pytest.mark.parametrize("name", ["Shop", "Mine"])
 def test_settings_of_a_site_that_was_deleted_meanwhile_say_so(workbench: Workbench, said: Said, name: str) -> None:
     workbench.add("shop", "blog")

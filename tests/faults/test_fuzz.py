@@ -18,7 +18,8 @@ from cryptography import x509
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.vocabulary import Check, Expect, Network, Outcome, Probe, Spec, cleaned
+from pipeline.cleaning import cleaned
+from pipeline.vocabulary import Check, Expect, Network, Outcome, Probe, Spec
 from tests.faults.hostile import CHUNKED, HEAD
 from tests.faults.names import Zone, answering
 from tests.faults.servers import Certificates

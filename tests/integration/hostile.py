@@ -14,6 +14,8 @@ from typing import TypeVar
 
 import uvloop
 
+from workers.probes.network import Dialer
+
 Handler = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 T = TypeVar("T")
 
@@ -38,6 +40,25 @@ def open_descriptors() -> set[str]:
         with contextlib.suppress(FileNotFoundError):
             held.add(str(entry.readlink()))
     return {link for link in held if link.startswith("socket:")}
+
+
+async def settled(before: set[str]) -> bool:
+    """Whether no more is open than before: our end is closed at once, the server's a few turns of the loop later."""
+    for _ in range(500):
+        if open_descriptors() <= before:
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+@contextlib.asynccontextmanager
+async def dialing(dialer: Dialer | None = None) -> AsyncIterator[Dialer]:
+    """A dialer of one's own, closed at the end."""
+    dialer = dialer or Dialer()
+    try:
+        yield dialer
+    finally:
+        await dialer.aclose()
 
 
 @dataclass

@@ -30,6 +30,7 @@ from tests.integration.hostile import (
     redirects,
     run,
     serving,
+    settled,
     status,
 )
 from workers.probes import http
@@ -414,19 +415,10 @@ def test_cancelling_leaves_no_socket_open(tls: Certificates) -> None:
                 before = open_descriptors()
                 await cancelled(f"{scheme}://127.0.0.1:{server.port}/", server.connected, Network(), dialer)
                 await server.hung_up.wait()
-                assert await _settled(before)
+                assert await settled(before)
 
     run(main())
     gc.collect()
-
-
-async def _settled(before: set[str]) -> bool:
-    """Our end is closed at once; the server's goes a few turns of the loop later."""
-    for _ in range(500):
-        if open_descriptors() <= before:
-            return True
-        await asyncio.sleep(0.01)
-    return False
 
 
 def test_failures_leave_no_socket_open() -> None:
@@ -438,7 +430,7 @@ def test_failures_leave_no_socket_open() -> None:
                 await http.probe(Spec(garbage.url()), Network())
                 await http.probe(Spec(silent.url(), timeout_s=0.05), Network())
                 await http.probe(Spec(f"https://127.0.0.1:{garbage.port}/", timeout_s=0.05), Network())
-            assert await _settled(before)
+            assert await settled(before)
 
     run(main())
 

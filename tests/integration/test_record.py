@@ -12,6 +12,7 @@ import pytest
 from msgspec import structs
 from redis import Redis
 
+from pipeline.cleaning import cleaned
 from pipeline.declared import RegionIn, SiteIn
 from pipeline.schedule import slots
 from pipeline.store.engine import plain_dsn
@@ -19,7 +20,7 @@ from pipeline.store.regions import create_region
 from pipeline.store.schedule import revisions_until
 from pipeline.store.sites import create_site
 from pipeline.store.ticks import ensure_partitions, store_ticks
-from pipeline.vocabulary import Outcome, Source, Tick, cleaned
+from pipeline.vocabulary import Outcome, Source, Tick
 from tests.harness import now, rows_of, writing
 from workers import streams
 from workers.recorder import Recorder, record
@@ -207,6 +208,25 @@ def test_a_batch_that_fails_twice_goes_one_by_one_and_nothing_is_lost(
     role.beat()
     assert client.xlen(streams.ticks("eu")) == 0
     assert rows_of(dsn, stored, [bad.scheduled_at, later.scheduled_at]) == [(2,)]
+
+
+def test_what_came_after_a_tick_that_fails_for_ever_is_recorded(
+    recorder: tuple[Recorder, Redis], series: tuple[int, int], dsn: str
+) -> None:
+    bad, later = called_for(dsn, series)[11:13]
+    role, client = recorder
+    streams.push(client, streams.ticks("eu"), [pack(structs.replace(bad, prober="bad"))])
+    refusing(dsn, "P0001")
+    for beat in range(6):
+        if beat == 3:
+            streams.push(client, streams.ticks("eu"), [pack(later)])
+        try:
+            role.beat()
+        except psycopg.Error as error:
+            role.fail(error)
+    refusing(dsn, "")
+    assert client.xlen(streams.ticks("eu")) == 1
+    assert rows_of(dsn, "select count(*) from ticks where scheduled_at = %s", later.scheduled_at) == [(1,)]
 
 
 def test_a_server_that_is_away_makes_nobody_go_one_by_one(

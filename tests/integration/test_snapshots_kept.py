@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from msgspec import structs
 
+from pipeline.cleaning import cleaned
 from pipeline.declared import RegionIn, SiteIn
 from pipeline.errors import InvalidInputError
 from pipeline.store import kept_snapshots
@@ -20,7 +21,7 @@ from pipeline.store.overview import site_row
 from pipeline.store.regions import create_region
 from pipeline.store.sites import create_site
 from pipeline.store.snapshots import Sightings, find
-from pipeline.vocabulary import Certificate, Hop, Outcome, Snapshot, Source, Tick, cleaned
+from pipeline.vocabulary import Certificate, Hop, Outcome, Snapshot, Source, Tick
 from tests.harness import count, now, rows_of, writing
 from workers.recorder import record
 from workers.wire import pack, unpack_tick

@@ -12,7 +12,7 @@ import trustme
 
 from pipeline.vocabulary import Expect, Family, Network, Outcome, Probe, Spec
 from tests.faults.names import Zone, answering
-from tests.integration.hostile import ok, open_descriptors, proxy, raw, run, serving
+from tests.integration.hostile import ok, open_descriptors, proxy, raw, run, serving, settled
 from workers.probes import PROBES, tcp, tls
 from workers.probes.network import Dialer
 
@@ -226,10 +226,6 @@ def test_nothing_stays_open(authority: Authority) -> None:
                 await tls.probe(Spec(f"tls://127.0.0.1:{secure.port}"), Network(), dialer=dialer)
                 await tls.probe(Spec(f"tls://127.0.0.1:{silent.port}", timeout_s=0.05), Network(), dialer=dialer)
                 await tcp.probe(Spec(f"tcp://127.0.0.1:{silent.port}"), Network(), dialer=dialer)
-            for _ in range(500):
-                if open_descriptors() <= before:
-                    return
-                await asyncio.sleep(0.01)
-            raise AssertionError("a descriptor is left")
+            assert await settled(before)
 
     run(main())

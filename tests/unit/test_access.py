@@ -23,7 +23,7 @@ from pipeline.schedule import Slot
 from pipeline.settings import Settings
 from pipeline.vocabulary import Check, Network, Outcome, Region, Revision, Spec
 from workers import access, joining
-from workers.pusher import step
+from workers.due import step
 from workers.sealing import Opener, SealedError, Sealer
 from workers.wire import pack, unpack_check, unpack_tick
 
@@ -232,14 +232,14 @@ def test_without_a_secret_key_nothing_goes_out_in_plain() -> None:
 
 
 def test_the_embedded_default_makes_its_secret_once_for_its_owner_alone(tmp_path: Path) -> None:
-    assert secret_key.find(Settings()) is None
+    assert secret_key.ring(Settings()).first is None
     made = secret_key.ensure(Settings())
     file = tmp_path / "secret.key"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(urlsafe_b64decode(made)) == 32
     file.chmod(0o644)  # as a backup may bring it back
     as_a_role_sees_it = Settings(database_url=Settings().database, redis_url=Settings().redis)
-    assert secret_key.ensure_where_ours(as_a_role_sees_it) == made
+    assert secret_key.ring_where_ours(as_a_role_sees_it).first == made
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["secret.key"]
 
@@ -253,11 +253,11 @@ def test_a_secret_that_is_given_is_the_one(tmp_path: Path, monkeypatch: pytest.M
 
 def test_servers_of_ones_own_need_a_secret_of_ones_own() -> None:
     own = Settings(database_url="postgresql://h", redis_url="redis://h")
-    assert secret_key.ensure_where_ours(own) is None
+    assert secret_key.ring_where_ours(own).first is None
     with pytest.raises(WorkbenchError, match="set BETTERSTACK_SECRET_KEY"):
         secret_key.ensure(own)
     with pytest.raises(WorkbenchError, match=r"BETTERSTACK_SECRET_KEY has 5 letters.*openssl rand"):
-        secret_key.find(Settings(secret_key="short"))
+        secret_key.ring(Settings(secret_key="short"))
 
 
 # --- what to run there ----------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from msgspec import structs
 
 from pipeline.schedule import slots
 from pipeline.vocabulary import Kind, Outcome, Revision, Tick
-from workers.admission import ENTRY_LIMIT, FIRST, LAST, Admission, opened, refuse_foreign, refuse_unlikely, size_of
-from workers.streams import About, Entry
+from workers.admission import ENTRY_LIMIT, FIRST, LAST, Admission, opened, refuse_foreign, refuse_unlikely
+from workers.streams import About, Entry, size_of
 from workers.wire import UnreadableError
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)

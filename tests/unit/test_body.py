@@ -34,6 +34,7 @@ def bare_deflate(body: bytes) -> bytes:
         (zlib.compress(b"hello"), "deflate"),
         (bare_deflate(b"hello"), "deflate"),
     ],
+    ids=["bare", "identity", "gzip", "x-gzip", "identity, gzip", "two members", "padded", "zlib", "deflate"],
 )
 def test_a_body_is_unpacked(body: bytes, coding: str) -> None:
     assert unpacked(body, coding, whole=True) == (b"hello", True)
@@ -63,6 +64,7 @@ def test_a_bomb_in_many_parts_does_not_unpack_more() -> None:
         (b"hello", "gzip, gzip", 'is packed as "gzip, gzip"'),
         (b"hello", "x" * 10_000, "which is not unpacked here"),
     ],
+    ids=["bare", "not zlib", "gzip cut", "deflate cut", "damaged", "members", "brotli", "twice", "unknown"],
 )
 def test_what_cannot_be_unpacked_says_why(body: bytes, coding: str, sentence: str) -> None:
     with pytest.raises(UnreadableBodyError) as caught:

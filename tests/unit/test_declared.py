@@ -235,6 +235,11 @@ def test_a_region_that_cannot_dial_is_refused_by_field(field: str, value: object
     assert list(refused(RegionIn, {"key": "r", field: value})) == [field]
 
 
+@pytest.mark.parametrize("proxy", ["http://user:pa/ss@p:1", "http://p:99999", "http://[::1"])
+def test_a_proxy_that_cannot_be_read_is_refused_without_a_piece_of_its_password(proxy: str) -> None:
+    assert refused(RegionIn, {"key": "r", "proxy": proxy}) == {"proxy": "write the proxy as http://host:port"}
+
+
 def test_a_declaration_comes_back_as_it_went_out() -> None:
     found = parse(SiteIn, site(interval_s=5, headers={"A": "1"}, expect={"status": 204}, regions=["eu"], tags=["t"]))
     assert parse(SiteIn, found.model_dump()) == found

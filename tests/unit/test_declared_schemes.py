@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509 import load_pem_x509_certificate
 
 from pipeline.declared import Declared, SiteIn, judge_url, parse
 from pipeline.errors import InvalidInputError
@@ -146,11 +148,11 @@ def test_the_box_takes_other_monitors_ports_once_they_are_written_as_urls() -> N
     ]
 
 
-@pytest.mark.parametrize(("method", "status"), [("HEAD", None), ("GET", "200")])
-def test_the_command_line_asks_a_connection_for_nothing(method: str, status: str | None) -> None:
-    assert spec_of("tcp://db.example:5432", 5, "GET", None).url == "tcp://db.example:5432"
+@pytest.mark.parametrize(("method", "expect"), [("HEAD", {}), ("GET", {"status": ["200"]})])
+def test_the_command_line_asks_a_connection_for_nothing(method: str, expect: dict[str, list[str]]) -> None:
+    assert spec_of("tcp://db.example:5432", 5, "GET", {}).url == "tcp://db.example:5432"
     with pytest.raises(ValueError, match="is asked nothing"):
-        spec_of("tcp://db.example:5432", 5, method, status)
+        spec_of("tcp://db.example:5432", 5, method, expect)
 
 
 # Client certificates
@@ -165,6 +167,14 @@ def test_a_certificate_with_its_key_is_taken_in_either_order() -> None:
     key, certificate = issued.private_key_pem.bytes().decode(), issued.cert_chain_pems[0].bytes().decode()
     for pem in (key + certificate, certificate + key, f"a comment\n{certificate}and another\n{key}"):
         assert parse(SiteIn, {"key": "x", "url": "https://a.example", "client_certificate": pem}).client_certificate
+
+
+def on_a_curve_of_nobodys(pem: str) -> str:
+    """The certificate with a public key that nobody here can read."""
+    der = load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
+    p256, unknown = bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d030109")
+    assert p256 in der
+    return ssl.DER_cert_to_PEM_cert(der.replace(p256, unknown))
 
 
 def test_a_certificate_that_cannot_be_used_is_refused_without_a_word_of_it() -> None:
@@ -182,6 +192,7 @@ def test_a_certificate_that_cannot_be_used_is_refused_without_a_word_of_it() -> 
         locked + certificate: "pass phrase",
         old + certificate: "pass phrase",
         key.replace("\n", "\nAAAA", 2) + certificate: "cannot be read",
+        key + on_a_curve_of_nobodys(certificate): "cannot be read",
     }
     for pem, advice in cases.items():
         problems = refused(url="https://a.example", client_certificate=pem)

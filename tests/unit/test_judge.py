@@ -69,6 +69,15 @@ def test_what_is_not_the_slots_final_word_changes_nothing() -> None:
     assert sites[1].state is State.UP
 
 
+@pytest.mark.parametrize(
+    ("outcome", "kept"), [(Outcome.OK, False), (Outcome.SLOW, False), (Outcome.REFUSED, True), (Outcome.TLS, True)]
+)
+def test_a_site_that_answers_without_a_certificate_has_none_any_more(outcome: Outcome, kept: bool) -> None:
+    sites = watched(1)
+    judge(sites, [tick(0, expires_at=START), tick(10, outcome)], now=START)
+    assert sites[1].regions[1].expires_at == (START if kept else None)
+
+
 def test_ticks_from_long_ago_change_nothing() -> None:
     assert not judge(watched(1), [tick(0)], now=START + LATENESS_WINDOW + timedelta(seconds=2)).series
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from pipeline.schedule import Slot
 from pipeline.vocabulary import Kind, Outcome, Region, Revision, Source, Spec
-from workers.pusher import step
+from workers.due import step
 from workers.wire import unpack_check, unpack_tick
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -274,7 +274,7 @@ def test_keys_stand_newest_first_with_commas_or_lines_between(tmp_path: Path) ->
     (tmp_path / "secret.key").write_bytes(NEW + b"\n" + OLD + b"\n")
     settings = Settings(data_dir=tmp_path, secret_key=None)
     assert secret_key.ring(settings) == BOTH
-    assert secret_key.find(settings) == NEW
+    assert secret_key.ring(settings).first == NEW
     with pytest.raises(WorkbenchError, match="has 5 letters") as refused:
         secret_key.ring(Settings(secret_key=f"{'n' * 44},short"))
     assert "short" not in str(refused.value)

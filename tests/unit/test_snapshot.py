@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.snapshots import as_plain, from_plain, sound
+from pipeline.cleaning import sound
+from pipeline.snapshots import as_plain, from_plain
 from pipeline.vocabulary import Auth, Certificate, Hop, Network, Outcome, Snapshot, Spec
 from workers.probes.snapshot import BODY, HEADER_NAME, HEADER_VALUE, HEADERS, seen, taken
 from workers.probes.trace import Phase, Request, Trace

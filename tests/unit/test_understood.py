@@ -394,6 +394,13 @@ def test_nothing_is_nothing() -> None:
     assert read("x" * (1 << 20) + "y", Defaults()).problems[0].message.startswith("this is more than 1 MB")
 
 
+@pytest.mark.parametrize("text", ["x" * 200_000, "[" * 200_000, "[" * 2_000 + "]" * 2_000, "a b " * 50_000])
+def test_a_line_that_no_reader_gets_to_the_end_of_is_told(text: str) -> None:
+    found = read(text, Defaults())
+    assert not found.entries
+    assert found.problems
+
+
 def test_no_more_than_a_person_adds_at_once() -> None:
     found = understood("\n".join(f"https://h{number}.example" for number in range(MOST + 3)))
     assert len(found.new) == MOST

@@ -21,6 +21,7 @@ class World:
     def __init__(self) -> None:
         self.up: set[str] = set()
         self.asked: list[str] = []
+        self.slow = False
         self.now = 1000.0
         self.vantage = Vantage(self._answers, self._answers_name, clock=lambda: self.now)
 
@@ -40,6 +41,8 @@ class World:
     async def _answers(self, host: str, _port: int, _network: Network) -> bool:
         self.asked.append(host)
         await asyncio.sleep(0)
+        while self.slow:  # noqa: ASYNC110 - the test says when it is over
+            await asyncio.sleep(0)
         return host in self.up
 
     async def _answers_name(self, name: str, network: Network) -> bool:
@@ -144,6 +147,24 @@ def test_many_failures_at_once_ask_once(world: World) -> None:
     async def main() -> list[str | None]:
         return await asyncio.gather(*(world.vantage.lost("dead.example", FAILED, Network()) for _ in range(50)))
 
+    assert None not in asyncio.run(main())
+    assert len(world.asked) == len(ELSEWHERE)
+
+
+def test_a_question_that_takes_long_is_not_asked_anew(world: World) -> None:
+    world.saw(*ELSEWHERE)
+
+    async def main() -> list[str | None]:
+        first = asyncio.create_task(world.vantage.lost("dead.example", FAILED, Network()))
+        while len(world.asked) < len(ELSEWHERE):  # noqa: ASYNC110 - the test is the one who waits
+            await asyncio.sleep(0)
+        world.now += 2 * BELIEVED_S
+        second = asyncio.create_task(world.vantage.lost("dead.example", FAILED, Network()))
+        await asyncio.sleep(0)
+        world.slow = False
+        return [await first, await second]
+
+    world.slow = True
     assert None not in asyncio.run(main())
     assert len(world.asked) == len(ELSEWHERE)
 

@@ -26,45 +26,24 @@ LABELS = {
 COLOURS = {State.UP: "green", State.DEGRADED: "yellow", State.DOWN: "red"}
 
 
+@expectations.options
 def check(
     url: Annotated[str, typer.Argument(help="what to check; https:// where it says nothing else")],
     timeout: Annotated[
         float, typer.Option(help="seconds for the whole check, redirects included", min=0.1, max=300)
     ] = 10,
     method: Annotated[str, typer.Option(help="GET, HEAD, …")] = "GET",
-    expect_status: expectations.Status = None,
-    expect_body: expectations.Body = None,
-    expect_no_body: expectations.NoBody = None,
-    expect_match: expectations.Match = None,
-    expect_json: expectations.Json = None,
-    expect_header: expectations.Header = None,
-    expect_url: expectations.Url = None,
-    expect_min_bytes: expectations.MinBytes = None,
-    expect_max_bytes: expectations.MaxBytes = None,
-    expect_latency: expectations.Latency = None,
-    expect_tls_days: expectations.TlsDays = None,
+    *,
+    expect: expectations.Named,
     json: Annotated[bool, typer.Option("--json", help="print one JSON object instead")] = False,
 ) -> None:
     """Check a URL once, from here, and show where the time went.
 
     Exits with 0 when it is up, 1 when it is not, 2 when the question makes no sense.
     """
-    expect = expectations.given(
-        status=None,
-        body=expect_body,
-        no_body=expect_no_body,
-        match=expect_match,
-        json=expect_json,
-        header=expect_header,
-        url=expect_url,
-        min_bytes=expect_min_bytes,
-        max_bytes=expect_max_bytes,
-        latency=expect_latency,
-        tls_days=expect_tls_days,
-    )
     try:
         with said(expectations.OPTIONS):
-            spec = spec_of(url, timeout, method, expect_status, expect)
+            spec = spec_of(url, timeout, method, expect)
     except ValueError as error:
         typer.echo(f"betterstack check: {error}", err=True)
         raise typer.Exit(2) from None
@@ -76,29 +55,22 @@ def check(
     raise typer.Exit(0 if STATE_OF[probe.outcome] in (State.UP, State.DEGRADED) else 1)
 
 
-def spec_of(
-    url: str, timeout_s: float, method: str, expect_status: str | None, expect: Mapping[str, Any] | None = None
-) -> Spec:
-    """What to check. Errors: ValueError or InvalidInputError, with advice, where the words make no check.
-
-    `expect` holds further parts of `ExpectIn`.
-    """
+def spec_of(url: str, timeout_s: float, method: str, expect: Mapping[str, Any]) -> Spec:
+    """What to check, `expect` as in `ExpectIn`. Errors: ValueError or InvalidInputError, where it makes no check."""
     from pipeline.applicable import is_bare, misplaced
-    from pipeline.declared import TOKEN, ExpectIn, SiteIn, expect_of, judge_status, judge_url, parse
+    from pipeline.conditions import TOKEN
+    from pipeline.declared import ExpectIn, SiteIn, expect_of, judge_url, parse
     from pipeline.understood import with_scheme
 
     if not TOKEN.match(method):
         raise ValueError(f"{method!r} is no HTTP method: write GET or HEAD")
-    declared: dict[str, Any] = dict(expect or {})
-    if expect_status is not None:
-        declared["status"] = [judge_status(entry.strip()) for entry in expect_status.split(",")]
     try:
-        expected = parse(ExpectIn, declared)
+        expected = parse(ExpectIn, expect)
     except InvalidInputError as error:
         raise InvalidInputError([Problem(f"expect.{p.field}", p.message) for p in error.problems]) from None
     address = judge_url(with_scheme(url))
     spec = Spec(address, timeout_s=timeout_s, method=method.upper(), expect=expect_of(expected.model_dump()))
-    if is_bare(spec.url) and (spec.method != "GET" or expect_status is not None):
+    if is_bare(spec.url) and (spec.method != "GET" or "status" in expect):
         raise ValueError(f"{spec.url} is asked nothing: leave --method and --expect-status out")
     fields: dict[str, Any] = {"key": "", "url": spec.url, "timeout_s": timeout_s, "method": spec.method}
     site = SiteIn.model_construct(**fields, expect=expected)

@@ -2,74 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
+Named = dict[str, Any]  # what a command gets
+Text = str | None
 Texts = list[str] | None  # '' alone for none
-Status = Annotated[str | None, typer.Option(help="such as 200-299,401", show_default="200-399")]
-Body = Annotated[Texts, typer.Option(help="text that the body holds; again for more")]
-NoBody = Annotated[Texts, typer.Option(help="text that it does not hold; again for more")]
-Match = Annotated[Texts, typer.Option(help="regular expression (RE2) found in the body; again for more")]
-Json = Annotated[Texts, typer.Option(help="""such as '$.status == "ok"' or '$.items length >= 3'; again for more""")]
-Header = Annotated[Texts, typer.Option(help="such as 'content-type contains json'; again for more")]
-Url = Annotated[str | None, typer.Option(help="where redirects end; a final * stands for any rest")]
-MinBytes = Annotated[int | None, typer.Option(help="of the body as it is sent; 0 for none")]
-MaxBytes = Annotated[int | None, typer.Option(help="of the body as it is sent")]
-Latency = Annotated[float | None, typer.Option(help="milliseconds above which it is slow; 0 for none")]
-TlsDays = Annotated[int | None, typer.Option(help="days before its end at which a certificate is expiring; 0 for none")]
+Whole = int | None
+Number = float | None
 
-# The fields of `SiteIn` -> their options.
-OPTIONS = {
-    "expect.status": "--expect-status",
-    "expect.body_contains": "--expect-body",
-    "expect.body_absent": "--expect-no-body",
-    "expect.body_matches": "--expect-match",
-    "expect.json": "--expect-json",
-    "expect.header": "--expect-header",
-    "expect.final_url": "--expect-url",
-    "expect.min_bytes": "--expect-min-bytes",
-    "expect.max_bytes": "--expect-max-bytes",
-    "expect.max_latency_ms": "--expect-latency",
-    "expect.tls_days": "--expect-tls-days",
+
+class Part(NamedTuple):
+    """A part of `ExpectIn` as an option: `--expect-` and its name."""
+
+    option: str
+    kind: Any
+    help: str
+
+    @property
+    def parameter(self) -> str:
+        return f"expect_{self.option.replace('-', '_')}"
+
+
+PARTS = {
+    "status": Part("status", Text, "such as 200-299,401; '' for the usual, 200-399"),
+    "body_contains": Part("body", Texts, "text that the body holds; again for more"),
+    "body_absent": Part("no-body", Texts, "text that it does not hold; again for more"),
+    "body_matches": Part("match", Texts, "regular expression (RE2) found in the body; again for more"),
+    "json": Part("json", Texts, """such as '$.status == "ok"' or '$.items length >= 3'; again for more"""),
+    "header": Part("header", Texts, "such as 'content-type contains json'; again for more"),
+    "final_url": Part("url", Text, "where redirects end; a final * stands for any rest"),
+    "min_bytes": Part("min-bytes", Whole, "of the body as it is sent; 0 for none"),
+    "max_bytes": Part("max-bytes", Whole, "of the body as it is sent"),
+    "max_latency_ms": Part("latency", Number, "milliseconds above which it is slow; 0 for none"),
+    "tls_days": Part("tls-days", Whole, "days before its end at which a certificate is expiring; 0 for none"),
 }
+# The fields of `SiteIn` -> their options.
+OPTIONS = {f"expect.{name}": f"--expect-{part.option}" for name, part in PARTS.items()}
 
 
-def given(
-    *,
-    status: str | None,
-    body: Texts,
-    no_body: Texts,
-    match: Texts,
-    json: Texts,
-    header: Texts,
-    url: str | None,
-    min_bytes: int | None,
-    max_bytes: int | None,
-    latency: float | None,
-    tls_days: int | None,
-) -> dict[str, Any]:
-    """The parts of `ExpectIn` that were named. An empty text, alone, takes away what was expected before."""
-    named: Mapping[str, Any] = {
-        "status": [entry.strip() for entry in status.split(",")] if status else None,
-        "body_contains": body,
-        "body_absent": no_body,
-        "body_matches": match,
-        "json": json,
-        "header": header,
-        "final_url": url,
-        "min_bytes": min_bytes,
-        "max_bytes": max_bytes,
-        "max_latency_ms": latency,
-        "tls_days": tls_days,
-    }
-    emptied = {"final_url": None, "min_bytes": None, "max_bytes": None, "max_latency_ms": None, "tls_days": None}
-    return {part: _emptied(part, value, emptied) for part, value in named.items() if value is not None}
+def options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command these options in place of its `expect`: that gets the parts of `ExpectIn` that were named."""
+    asks = inspect.signature(command, eval_str=True)
+
+    @wraps(command)
+    def asked(**given: Any) -> None:
+        values = {name: given.pop(part.parameter) for name, part in PARTS.items()}
+        command(**given, expect={name: _meant(name, value) for name, value in values.items() if value is not None})
+
+    ours = [
+        inspect.Parameter(
+            part.parameter,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[part.kind, typer.Option(help=part.help)],
+        )
+        for part in PARTS.values()
+    ]
+    own = list(asks.parameters.values())
+    place = list(asks.parameters).index("expect")
+    asked.__signature__ = asks.replace(parameters=[*own[:place], *ours, *own[place + 1 :]])  # type: ignore[attr-defined]
+    return asked
 
 
-def _emptied(part: str, value: Any, emptied: Mapping[str, None]) -> Any:
-    """Nothing less than a byte, a millisecond or a day is ever expected, so that 0 stands for no expectation."""
-    if part in emptied and (value == "" or (value == 0 and part != "max_bytes")):
+def _meant(name: str, value: Any) -> Any:
+    """An empty text, alone, takes away what was expected before.
+
+    Nothing less than a byte, a millisecond or a day is ever expected, so that 0 does as well, but for `max_bytes`.
+    """
+    if name == "status":
+        return [entry.strip() for entry in value.split(",")] if value else ["200-399"]
+    if value == "" or (value == 0 and name != "max_bytes"):
         return None
     return [] if value == [""] else value

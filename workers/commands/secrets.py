@@ -33,7 +33,7 @@ def status(json: AsJson = False) -> None:
 def rotate(json: AsJson = False) -> None:
     """Seal everything with a new key, and let go of the old one. Nothing stops meanwhile; safe to repeat.
 
-    With BETTERSTACK_SECRET_KEY, put the new key before the old one ("new,old") and restart every role first.
+    With BETTERSTACK_SECRET_KEY, restart every role with "old,new" first, and then with "new,old".
     """
     from workers.cli import read_settings
     from workers.rotation import rotate as turn

@@ -66,6 +66,7 @@ def list_(
 
 
 @app.command()
+@expectations.options
 def add(
     url: Annotated[str, typer.Argument(help="what to watch; https:// where it says nothing else")],
     key: Annotated[str, typer.Option(help="a-z, 0-9 and -; made from the URL unless told")] = "",
@@ -83,17 +84,8 @@ def add(
     cert: Annotated[Path | None, typer.Option(help="client certificate with its key, a PEM file")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="take a certificate that does not hold")] = False,
     family: Annotated[str | None, typer.Option(help="any, ipv4 or ipv6", show_default="any")] = None,
-    expect_status: expectations.Status = None,
-    expect_body: expectations.Body = None,
-    expect_no_body: expectations.NoBody = None,
-    expect_match: expectations.Match = None,
-    expect_json: expectations.Json = None,
-    expect_header: expectations.Header = None,
-    expect_url: expectations.Url = None,
-    expect_min_bytes: expectations.MinBytes = None,
-    expect_max_bytes: expectations.MaxBytes = None,
-    expect_latency: expectations.Latency = None,
-    expect_tls_days: expectations.TlsDays = None,
+    *,
+    expect: expectations.Named,
     tag: Annotated[list[str] | None, typer.Option(help="again for more")] = None,
     region: Annotated[list[str] | None, typer.Option(help="where from; all unless told; again for more")] = None,
     paused: Annotated[bool, typer.Option("--paused", help="do not begin yet")] = False,
@@ -108,19 +100,6 @@ def add(
     from workers.commands import request
 
     url = with_scheme(url)
-    expect = expectations.given(
-        status=expect_status,
-        body=expect_body,
-        no_body=expect_no_body,
-        match=expect_match,
-        json=expect_json,
-        header=expect_header,
-        url=expect_url,
-        min_bytes=expect_min_bytes,
-        max_bytes=expect_max_bytes,
-        latency=expect_latency,
-        tls_days=expect_tls_days,
-    )
     given: dict[str, Any] = {
         "url": url,
         "key": key,
@@ -151,6 +130,7 @@ def add(
 
 
 @app.command()
+@expectations.options
 def edit(
     key: Annotated[str, typer.Argument(help="key of the site")],
     url: Annotated[str | None, typer.Option(help="what to watch")] = None,
@@ -159,36 +139,14 @@ def edit(
     timeout: Annotated[float | None, typer.Option(help="seconds a check may take")] = None,
     confirmations: Annotated[int | None, typer.Option(help="attempts before a failure counts")] = None,
     method: Annotated[str | None, typer.Option(help="GET, HEAD, …")] = None,
-    expect_status: Annotated[str | None, typer.Option(help="such as 200-299,401")] = None,
-    expect_body: expectations.Body = None,
-    expect_no_body: expectations.NoBody = None,
-    expect_match: expectations.Match = None,
-    expect_json: expectations.Json = None,
-    expect_header: expectations.Header = None,
-    expect_url: expectations.Url = None,
-    expect_min_bytes: expectations.MinBytes = None,
-    expect_max_bytes: expectations.MaxBytes = None,
-    expect_latency: expectations.Latency = None,
-    expect_tls_days: expectations.TlsDays = None,
+    *,
+    expect: expectations.Named,
     json: AsJson = False,
 ) -> None:
     """Change what is named; the rest stays. What is expected is changed part by part, '' takes a part away."""
     from pipeline.store.listing import named_sites
     from pipeline.store.sites import get_site, site_fields, update_site
 
-    expect = expectations.given(
-        status=expect_status,
-        body=expect_body,
-        no_body=expect_no_body,
-        match=expect_match,
-        json=expect_json,
-        header=expect_header,
-        url=expect_url,
-        min_bytes=expect_min_bytes,
-        max_bytes=expect_max_bytes,
-        latency=expect_latency,
-        tls_days=expect_tls_days,
-    )
     named: dict[str, Any] = {
         "url": url,
         "name": name,
@@ -255,8 +213,8 @@ def as_json(listed: Listed) -> dict[str, Any]:
     from pipeline.store.sites import site_fields
 
     site = listed.site
-    times = {"created_at": site.created_at, "updated_at": site.updated_at}
-    return {**site_fields(site), "state": listed.state, "since": listed.since, **times}
+    seen = {name: getattr(listed, name) for name in ("state", "since", "certificate_expires_at")}
+    return {**site_fields(site), **seen, "created_at": site.created_at, "updated_at": site.updated_at}
 
 
 def _pause(keys: list[str], *, paused: bool) -> None:

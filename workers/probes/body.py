@@ -32,10 +32,10 @@ class UnreadableBodyError(Exception):
     """A body that cannot be unpacked, in a sentence."""
 
 
-def unpacked(body: bytes, coding: str, *, whole: bool) -> tuple[bytes, bool]:
+def unpacked(body: bytes, coding: str, *, whole: bool, limit: int = UNPACKED_LIMIT) -> tuple[bytes, bool]:
     """The body without its content-coding, and whether that is all of it. Errors: UnreadableBodyError.
 
-    `whole` says whether all of the body came; no more than `UNPACKED_LIMIT` bytes are made of it.
+    `whole` says whether all of the body came; no more than `limit` bytes are made of it.
     """
     codings = [name for part in coding.lower().split(",") if (name := part.strip()) not in PLAIN]
     if not codings or not body:
@@ -45,8 +45,8 @@ def unpacked(body: bytes, coding: str, *, whole: bool) -> tuple[bytes, bool]:
         raise UnreadableBodyError(f'the body is packed as "{named}", which is not unpacked here: ask for gzip, or none')
     try:
         if codings[0] in GZIP:
-            return _members(body, whole=whole)
-        return _stream(body, zlib.MAX_WBITS if _has_zlib_head(body) else -zlib.MAX_WBITS, "deflate", whole=whole)
+            return _members(body, whole=whole, limit=limit)
+        return _stream(body, zlib.MAX_WBITS if _has_zlib_head(body) else -zlib.MAX_WBITS, whole=whole, limit=limit)
     except zlib.error as error:
         said = str(error).rpartition(": ")[2]
         raise UnreadableBodyError(f"the body cannot be unpacked as {codings[0]} ({said})") from None
@@ -66,14 +66,14 @@ def text_of(body: bytes, content_type: str, *, whole: bool = True) -> str:
     return body.decode(codec, "replace")
 
 
-def _members(body: bytes, *, whole: bool) -> tuple[bytes, bool]:
+def _members(body: bytes, *, whole: bool, limit: int) -> tuple[bytes, bool]:
     """A gzip stream is one or more members; what follows them and is none is ignored, as everybody does."""
     found = bytearray()
     for _ in range(MOST_MEMBERS):
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        found += member.decompress(body, UNPACKED_LIMIT - len(found) + 1)
-        if len(found) > UNPACKED_LIMIT:
-            return bytes(found[:UNPACKED_LIMIT]), False
+        found += member.decompress(body, limit - len(found) + 1)
+        if len(found) > limit:
+            return bytes(found[:limit]), False
         if not member.eof:
             if whole:
                 raise UnreadableBodyError("the body cannot be unpacked as gzip (it ends in the middle)")
@@ -84,13 +84,13 @@ def _members(body: bytes, *, whole: bool) -> tuple[bytes, bool]:
     raise UnreadableBodyError(f"the body cannot be unpacked as gzip (more than {MOST_MEMBERS} parts)")
 
 
-def _stream(body: bytes, format_: int, name: str, *, whole: bool) -> tuple[bytes, bool]:
+def _stream(body: bytes, format_: int, *, whole: bool, limit: int) -> tuple[bytes, bool]:
     stream = zlib.decompressobj(format_)
-    found = stream.decompress(body, UNPACKED_LIMIT + 1)
-    if len(found) > UNPACKED_LIMIT:
-        return found[:UNPACKED_LIMIT], False
+    found = stream.decompress(body, limit + 1)
+    if len(found) > limit:
+        return found[:limit], False
     if not stream.eof and whole:
-        raise UnreadableBodyError(f"the body cannot be unpacked as {name} (it ends in the middle)")
+        raise UnreadableBodyError("the body cannot be unpacked as deflate (it ends in the middle)")
     return found, whole and stream.eof
 
 

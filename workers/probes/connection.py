@@ -12,6 +12,7 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 from time import monotonic, time_ns
 from typing import Any, NamedTuple, Protocol
 
@@ -156,18 +157,13 @@ class TlsConnection:
             self._tls.unwrap()
         await self._flush()
 
-    def certificate(self) -> bytes | None:
-        """The leaf that the other side showed and we accepted, as DER; None before that."""
+    def leaf(self) -> bytes | None:
+        """The certificate that the other side showed, as DER, accepted or not; None where there is none to be seen."""
         try:
-            return self._tls.getpeercert(binary_form=True)
+            accepted = self._tls.getpeercert(binary_form=True)
         except ValueError:  # the handshake is not over
-            return None
-
-    def shown(self) -> bytes | None:
-        """The leaf as DER, accepted or not; None where it showed none, or where Python hides it."""
-        hidden = getattr(getattr(self._tls, "_sslobj", None), "get_unverified_chain", None)
-        chain = (hidden() if hidden else None) or ()
-        return next((leaf.public_bytes(_DER) for leaf in chain), None)
+            accepted = None
+        return accepted or next((leaf.public_bytes(_DER) for leaf in self._shown()), None)
 
     def agreed(self) -> str | None:
         """Version and cipher of a handshake that held."""
@@ -176,9 +172,12 @@ class TlsConnection:
 
     def unverified_chain(self) -> list[dict[str, Any]]:
         """What the other side showed, the leaf first, also where we did not accept it; empty where Python hides it."""
+        return [certificate.get_info() for certificate in self._shown()]
+
+    def _shown(self) -> Sequence[Any]:
         # Public from 3.13 on, but as DER; this has been there since 3.10, parsed.
         hidden = getattr(getattr(self._tls, "_sslobj", None), "get_unverified_chain", None)
-        return [certificate.get_info() for certificate in (hidden() if hidden else None) or ()]
+        return (hidden() if hidden else None) or ()
 
     async def read(self) -> bytes:
         while True:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 import httpx
 
-from pipeline.secrets import PUBLIC_HEADERS
+from pipeline.secrets import is_public
 from pipeline.vocabulary import Network, Spec
 
 CUT = "•••"
@@ -69,21 +69,24 @@ def cutting(spec: Spec, network: Network) -> Callable[[str], str]:
 
     def cut(text: str) -> str:
         if not made:
-            made.append(Cutter(secrets_of(spec, network)))
+            made.append(Cutter(private_texts(spec, network)))
         made[0].look(text)
         return made[0].cut(text)
 
     return cut
 
 
-def secrets_of(spec: Spec, network: Network) -> set[str]:
-    """What must not be shown of a check: all that it sends which a stranger does not know."""
+def private_texts(spec: Spec, network: Network) -> set[str]:
+    """What must not be shown of a check: all that it sends which a stranger does not know, its parts, too.
+
+    More than `pipeline.secrets.secrets_of`, which is what is stored sealed, by name: also what a URL holds.
+    """
     return {secret for secret in _secrets(spec, network) if len(secret) >= SHORTEST}
 
 
 def _secrets(spec: Spec, network: Network) -> Iterator[str]:
     for name, value in spec.headers.items():
-        if name.lower() not in PUBLIC_HEADERS:
+        if not is_public(name):
             yield value.strip()
             # `Bearer x`, `Basic x`, `a=x; b=y`: its parts, too
             yield from (part for part in re.split(r"[\s;,=]+", value) if len(part) >= SHORTEST_QUERY)

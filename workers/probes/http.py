@@ -143,11 +143,11 @@ async def _judged(
     answered: Answered, spec: Spec, network: Network, latency_ms: float | None
 ) -> tuple[Outcome, list[str]]:
     """The outcome and its sentences. What may take long is judged apart from the loop, which times everybody else."""
+    judging = partial(judge, answered, spec.expect, latency_ms, cutting(spec, network))
     body = answered.body
     if body is None:
-        return judge(answered, spec.expect, latency_ms, cutting(spec, network))
+        return judging()
     packed = any(name.lower() == b"content-encoding" for name, _ in answered.headers)
-    judging = partial(judge, answered, spec.expect, latency_ms, cutting(spec, network))
     if len(body) <= INLINE_BYTES and not packed:
         return judging()
     return await asyncio.get_running_loop().run_in_executor(_JUDGES, judging)

@@ -5,14 +5,14 @@ Made from what the trace refers to, after the attempt: an attempt that is `ok` p
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline.vocabulary import Hop, Network, Outcome, Probe, Snapshot, Spec
 from workers.probes.certificates import summary
-from workers.probes.cutting import CUT, Cutter, is_telling, secrets_of
+from workers.probes.cutting import CUT, Cutter, is_telling, private_texts
 from workers.probes.expect import in_short
 from workers.probes.requests import shown
 from workers.probes.trace import Response, Trace
@@ -33,7 +33,6 @@ ANSWERED = frozenset(
 )
 POINTING = frozenset({"location", "content-location", "refresh"})  # their values may be half a URL
 QUERY, USER = re.compile(r"[?#][^\s>;,\"]*"), re.compile(r"//[^/\s@]*@")
-COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 def seen(trace: Trace, spec: Spec, network: Network, outcome: Outcome, problems: Sequence[str]) -> Probe:
@@ -53,7 +52,7 @@ def seen(trace: Trace, spec: Spec, network: Network, outcome: Outcome, problems:
 def taken(trace: Trace, spec: Spec, network: Network, outcome: Outcome, problems: Sequence[str]) -> Snapshot:
     """What the attempt saw. `problems` are all expectations that failed, or what it ended on."""
     tls, answer = trace.tls, trace.answer
-    leaf = (tls.certificate() or tls.shown()) if tls is not None else None
+    leaf = tls.leaf() if tls is not None else None
     snapshot = Snapshot(
         phase="answer" if outcome in ANSWERED else trace.reached or "dns",
         problems=tuple(problems[:PROBLEMS]),
@@ -64,7 +63,7 @@ def taken(trace: Trace, spec: Spec, network: Network, outcome: Outcome, problems
         headers=tuple(_headers(answer.headers)) if answer is not None else (),
         body=_body(answer) if answer is not None else None,
     )
-    return _cut(snapshot, Cutter(secrets_of(spec, network)))
+    return _cut(snapshot, Cutter(private_texts(spec, network)))
 
 
 def _cut(whole: Snapshot, cutter: Cutter) -> Snapshot:
@@ -127,10 +126,13 @@ def _latin(raw: bytes) -> str:
 def _body(answer: Response) -> str | None:
     if not answer.start:
         return None
-    from workers.probes.body import text_of  # loaded with the first body that anybody looks at
+    # Loaded with the first body that anybody looks at.
+    from workers.probes.body import UnreadableBodyError, text_of, unpacked
 
     named = {name.lower(): value.lower() for name, value in answer.headers}
-    raw = _unpacked(answer.start, _latin(named.get(b"content-encoding", b"")).strip())
+    raw = answer.start
+    with contextlib.suppress(UnreadableBodyError):  # then it is shown as it came
+        raw, _ = unpacked(raw, _latin(named.get(b"content-encoding", b"")), whole=False, limit=BODY)
     text = text_of(raw, _latin(named.get(b"content-type", b"")), whole=False)
     if len(answer.start) >= BODY:
         text = text.rstrip(NO_LETTER)  # the last one was cut in two
@@ -139,15 +141,3 @@ def _body(answer: Response) -> str | None:
         more = " …" if len(raw) > BYTES_SHOWN else ""
         return f"(bytes) {raw[:BYTES_SHOWN].hex(' ')}{more}"
     return text
-
-
-def _unpacked(start: bytes, coding: str) -> bytes:
-    """The beginning of what was packed, never more than is shown; as it came where it cannot be unpacked."""
-    if coding not in COMPRESSED:
-        return start
-    for format_ in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # with gzip's or zlib's head, or the bare stream
-        try:
-            return zlib.decompressobj(format_).decompress(start, BODY)
-        except zlib.error:
-            continue
-    return start

@@ -197,7 +197,7 @@ class Trace:
         if self.tls is None and not self.hops:
             return None
         connections = (*(hop.tls for hop in self.hops), self.tls)
-        leaves = (tls.certificate() or tls.shown() for tls in connections if tls is not None)
+        leaves = (tls.leaf() for tls in connections if tls is not None)
         ends = (expires_at(leaf) for leaf in leaves if leaf is not None)
         return min((end for end in ends if end is not None), default=None)
 
