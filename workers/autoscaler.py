@@ -26,9 +26,9 @@ SETTLED = timedelta(seconds=50)  # … and not on what was needed while the load
 STALE = timedelta(seconds=10)  # older figures decide nothing
 FILL = 0.8  # share of a prober's probes in flight that we plan with; the rest is for slow minutes
 LATE_MS = 500.0  # p95 of how late checks start
-HALF = 0.5  # with less than this share of the probes in flight it is not their number that makes checks late, …
-LONG = timedelta(seconds=7)  # … so it has to last: a prober too many for a minute costs less than checks that are late
-MOSTLY = 0.8  # of the figures of that time: one good second is no end of it
+HALF = 0.5  # with less than this share of the probes in flight, lateness may be one burst (a hundred new sites), …
+LONG = timedelta(seconds=14)  # … until it has lasted for longer than its own window of ten seconds, …
+MOSTLY = 0.8  # … in so many of the figures: one good second is no end of it
 OVERDUE_S = 1.0  # how long a check may wait in the stream beyond its time
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-LEAST = 16  # enough for a hundred checks a second of 150 ms
+LEAST = 64  # so few keep no loop from its work: what stalls it then is somebody else, and fewer would only be late
 LATE_MS, IN_TIME_MS = 100.0, 30.0  # the longest that the loop stood still since the last look
 LESS, MORE = 0.75, 0.1  # down fast, up slowly, as for any queue that must not swing
 

@@ -51,7 +51,7 @@ def test_a_load_asks_for_as_many_probers_as_keep_a_fifth_of_their_slots_free() -
 
 @pytest.mark.parametrize("figures", [{"late_ms": 501.0}, {"overdue_s": 1.1}])
 def test_checks_that_start_late_ask_for_one_more_where_probes_are_many_or_it_lasts(figures: dict[str, Any]) -> None:
-    crowded, burst = need(steady(100, **figures), 2), need(steady(10, seconds=5, **figures), 2)
+    crowded, burst = need(steady(100, **figures), 2), need(steady(10, **figures), 2)
     lasting = need(steady(10, seconds=16, **figures), 2)
     assert crowded is not None
     assert burst is not None
@@ -60,7 +60,7 @@ def test_checks_that_start_late_ask_for_one_more_where_probes_are_many_or_it_las
 
 
 def test_one_good_second_is_no_end_of_being_late() -> None:
-    loads = [load(n, 3_000 * n, late_ms=10.0 if n == 4 else 900.0, probe_s=0.02) for n in range(9)]
+    loads = [load(n, 3_000 * n, late_ms=10.0 if n == 4 else 900.0, probe_s=0.02) for n in range(16)]
     found = need([each._replace(in_flight_limit=500) for each in loads], 1)
     assert found is not None
     assert found.probers == 2, "60 of 500 are in flight, so it is not their number: the prober is short of time"

@@ -67,10 +67,10 @@ def test_a_small_prober_stays_as_it_is() -> None:
 
 def test_more_places_let_in_who_waits() -> None:
     async def main() -> None:
-        places = Places(40)
+        places = Places(160)
         for _ in range(10):
             places.adapt(1000.0)
-        waits = [asyncio.create_task(places.take()) for _ in range(20)]
+        waits = [asyncio.create_task(places.take()) for _ in range(80)]
         await asyncio.sleep(0.01)
         assert sum(wait.done() for wait in waits) == LEAST
         for _ in range(5):
