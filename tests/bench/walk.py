@@ -114,13 +114,22 @@ def measure(fleet: Fleet, roles: dict[str, psutil.Process], servers: Servers, se
     }
 
 
+# The recorder believes only what was called for.
+_CALLED_FOR = """
+    insert into revisions (site_id, region_id, effective_at, active, interval_s, spec, network, actor)
+    select site_id, region_id, %s, active, interval_s, spec, network, 'bench' from revisions where active limit 1
+    returning site_id, region_id, id, interval_s
+"""
+
+
 def late_tick(fleet: Fleet) -> float:
-    """Seconds until a tick written an hour late is in its hour's rollup."""
-    [(site, region, revision, interval)] = rows_of(
-        fleet.dsn, "select site_id, region_id, id, interval_s from revisions where active limit 1"
-    )
+    """Seconds until a tick written an hour late is in its hour's rollup. Nobody may push: it was never called for."""
     at = now().replace(minute=30, second=0, microsecond=0) - timedelta(hours=1)
-    tick = Tick(site, region, at, 0, at, Outcome.OK, True, interval, revision, "bench", latency_ms=1.0)  # type: ignore[arg-type] # ints
+    with psycopg.connect(plain_dsn(fleet.dsn)) as connection:
+        called = connection.execute(_CALLED_FOR, [at]).fetchone()
+    assert called is not None
+    site, region, revision, interval = called
+    tick = Tick(site, region, at, 0, at, Outcome.OK, True, interval, revision, "bench", latency_ms=1.0)
     client: Redis = Redis.from_url(fleet.redis_url, **streams.options())
     streams.push(client, streams.ticks("eu"), [pack(tick)])
     client.close()
@@ -157,8 +166,8 @@ def walk(sites: int, interval_s: int, seconds: int) -> dict[str, Any]:
         fleet, roles = stack.enter_context(walking(servers, url, sites, interval_s))
         figures: dict[str, Any] = {"sites": sites, "interval_s": interval_s, "target": target}
         figures |= measure(fleet, roles, servers, seconds)
-        figures["late_tick_rolled_up_s"] = late_tick(fleet)
         settle(fleet, roles)
+        figures["late_tick_rolled_up_s"] = late_tick(fleet)
         found = differences(fleet.dsn, began - timedelta(hours=2))
         return figures | {"rollup_differences": len(found), "first_differences": found[:3]}
 
