@@ -20,6 +20,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY pipeline ./pipeline
 COPY workers ./workers
 COPY app ./app
+COPY notebooks ./notebooks
 RUN pip wheel --no-build-isolation --no-deps --wheel-dir /wheels . \
  && pip --python /opt/betterstack/bin/python install --no-deps --no-index /wheels/*.whl
 

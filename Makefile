@@ -3,14 +3,16 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+# Tests wait for real processes most of the time: three of them keep two cores busy. WORKERS=0 for a debugger.
+WORKERS ?= 3
 UV_VERSION := 0.13.9
 UV     := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help up test unit lint types bench lock clean notebooks screenshots
+.PHONY: help up test checks pytest unit lint types bench lock clean notebooks notebooks-check report screenshots
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(VENV)/.uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "BetterStack Workbench needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
@@ -33,10 +35,15 @@ $(VENV)/.dev: $(VENV)/.uv requirements-dev.lock pyproject.toml
 up: $(VENV)/.runtime  ## set up and run everything; ARGS="--port 8600 --data-dir DIR" is passed on
 	@exec $(BIN)/betterstack up $(ARGS)
 
-test: $(VENV)/.dev  ## set up and run every check
+test: $(VENV)/.dev  ## set up and run every check; ARGS="-k sites" picks tests
 	@sh .ci/system-packages
-	@$(MAKE) --no-print-directory lint types
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going checks pytest
+
+checks:
+	@$(MAKE) --no-print-directory --jobs=1 --keep-going lint types
+
+pytest: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 unit: $(VENV)/.dev  ## the pure tests, in seconds
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
@@ -53,9 +60,24 @@ bench: $(VENV)/.dev  ## every benchmark; each prints one JSON object with its ba
 	@sh .ci/bench-packages
 	@missed=0; for bench in tests/bench/[a-z]*.py; do echo "$$bench"; $(BIN)/python $$bench --json || missed=1; done; exit $$missed
 
-notebooks: $(VENV)/.dev  ## execute the notebooks against the running workbench
+# A kernel works in its notebook's folder; the data dir is where `make up` has it, unless somebody says otherwise.
+OURS := BETTERSTACK_DATA_DIR="$${BETTERSTACK_DATA_DIR:-$(CURDIR)/.betterstack}"
+
+notebooks: $(VENV)/.notebooks  ## open JupyterLab on the notebooks, with the data of the running workbench
+	@$(BIN)/jupytext --quiet --sync notebooks/[0-9]*.py
+	@$(OURS) exec $(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
+
+# What a notebook shows goes into its .ipynb, what a person wrote into the percent source beside it. Only that is kept.
+$(VENV)/.notebooks: $(VENV)/.dev pyproject.toml
+	@$(UV) pip install --quiet --python $(BIN)/python --constraint requirements-dev.lock --group notebooks
+	@touch $@
+
+notebooks-check: $(VENV)/.dev  ## execute all notebooks on the running workbench, into build/
 	@mkdir -p build
-	@for nb in notebooks/*.py; do $(BIN)/jupytext --to ipynb --output build/$$(basename $$nb .py).ipynb $$nb && $(BIN)/jupyter-execute --inplace build/$$(basename $$nb .py).ipynb || exit 1; done
+	@for nb in notebooks/[0-9]*.py; do echo $$nb; $(BIN)/jupytext --quiet --to ipynb --output build/$$(basename $$nb .py).ipynb $$nb && $(OURS) $(BIN)/jupyter-execute --inplace build/$$(basename $$nb .py).ipynb || exit 1; done
+
+report: $(VENV)/.runtime  ## add what draws the charts of HTML reports
+	@$(UV) pip install --quiet --python $(BIN)/python --editable '.[report]'
 
 lock: $(VENV)/.uv  ## resolve the versions anew
 	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml -o requirements.lock

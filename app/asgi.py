@@ -19,6 +19,7 @@ from streamlit import config
 from app import logs, theme
 from app.api import healthz, metrics, service
 from app.api.gate import Gate
+from app.astray import Astray
 from pipeline.secret_key import ring_where_ours
 from pipeline.settings import Settings
 from pipeline.store.engine import engine
@@ -56,7 +57,7 @@ api = service.create(utc_now, lambda: ring_where_ours(settings))
 app = st.App(
     Path(__file__).with_name("main.py"),
     routes=[healthz.route(api), metrics.route(api), Mount("/api/v1", app=api)],
-    middleware=[Middleware(Gate, bind=settings.host, allowed=settings.called)],
+    middleware=[Middleware(Gate, bind=settings.host, allowed=settings.called), Middleware(Astray)],
     lifespan=_lifespan,
 )
 # After the App exists: constructing it decides where Streamlit looks for its files, which these then overrule.

@@ -112,6 +112,11 @@ CSS = """
 }
 [class*="st-key-sites-"] [data-testid="stElementToolbar"],
 .st-key-ticks [data-testid="stElementToolbar"] { display: none; }
+@media (min-width: 1000px) {
+  /* A long cause breaks within its own column, and how long it lasts stays beside it. */
+  [class*="st-key-row-"] { flex-wrap: nowrap; }
+  [class*="st-key-row-"] > * { min-width: 0; }
+}
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
   /* What stands beside each other elsewhere stands below each other here: a line tells where one ends. */

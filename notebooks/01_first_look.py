@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: py:percent
+#     formats: ipynb,py:percent
 #     text_representation:
 #       extension: .py
 #       format_name: percent
@@ -27,8 +27,7 @@ from datetime import timedelta
 import polars as pl
 
 import pipeline
-from pipeline import charts
-from pipeline.analysis import uptime as accounts
+from pipeline import analysis, charts
 
 up = pipeline.connect()
 
@@ -80,7 +79,7 @@ charts.latency(charts.latency_by(ticks, every=timedelta(minutes=15)))
 
 # %%
 hours = up.rollup(every="1h", sites=[site], start="-7d").collect()
-accounts.quantiles(hours, [0.5, 0.95, 0.99], by=["region"])
+analysis.quantiles(hours, [0.5, 0.95, 0.99], by=["region"])
 
 # %% [markdown]
 # ## Where the time goes
@@ -123,17 +122,18 @@ charts.strip(charts.states_of(ticks))
 
 # %%
 claims = pl.DataFrame({"uptime": [0.99, 0.999, 0.9999, 0.99999]})
-claims.with_columns(checks=pl.col("uptime").map_elements(accounts.checks_for, return_dtype=pl.Int64))
+claims.with_columns(checks=pl.col("uptime").map_elements(analysis.checks_for, return_dtype=pl.Int64))
 
 # %%
 total = up.uptime(by=(), start="-7d", sites=[site]).row(0, named=True)
-shown = accounts.at_least(total["checks"])
+shown = analysis.at_least(total["checks"])
+known = f"{analysis.percent(total['coverage'], 1)} of the time is known"
 if total["uptime"] is None or shown is None:
     verdict = "Nothing is known yet."
 elif total["down_s"] == 0:
-    verdict = f"No failure in {total['checks']:,} checks: that shows {shown:.3%} or more."
+    verdict = f"No failure in {total['checks']:,} checks: that shows {analysis.percent(shown, 3)} or more, and {known}."
 else:
-    verdict = f"{total['uptime']:.3%} of the known time, and {total['coverage']:.1%} of the time is known."
+    verdict = f"{analysis.percent(total['uptime'], 3)} of the known time, and {known}."
 print(verdict)
 
 # %% [markdown]
@@ -141,8 +141,12 @@ print(verdict)
 #
 # ## Going on
 #
-# `up.ticks()`, `up.rollup()`, `up.transitions()` and `up.uptime()` are the whole interface; `pipeline.frames` lists
-# every column with its unit. What comes out are polars frames, so the rest is yours.
+# `up.ticks()`, `up.rollup()`, `up.spans()`, `up.uptime()` and `up.account()` give frames, `pipeline.analysis` asks them,
+# `pipeline.charts` draws them, and `pipeline.frames` lists every column with its unit. What comes out are polars frames,
+# so the rest is yours.
+#
+# The notebooks beside this one are articles on the demo's ninety days (`betterstack up --demo`): a report for a client
+# (02), a post-mortem (03), a drift that nobody noticed (04), whose outage it was (05), and how uptime lies (06).
 
 # %%
 up.close()

@@ -36,6 +36,19 @@ class Disk(Struct, frozen=True):
     total_bytes: int
 
 
+ARCHIVED_WITHIN = timedelta(days=3)  # of today: yesterday is over, and a weekend without us is no harm
+
+
+class LakeFacts(Struct, frozen=True):
+    """Archived days: how many, how large, the last of them, when one was written last, ticks that wait for theirs."""
+
+    days: int
+    bytes: int
+    last: date
+    written_at: datetime
+    late: int
+
+
 class Vitals(Struct, frozen=True, kw_only=True):
     """What was read at `at`. `schema` is the version of the tables; all after it is unknown where that is another."""
 
@@ -57,6 +70,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
     arrears: Mapping[int, datetime] = {}  # by region, from when on slots are still to be sent
     locked: Sequence[str] | None = None  # sites and regions with a secret that the keys at hand do not open
     on_time: Mapping[int, datetime] = {}  # by region, when it was last sampled in time
+    lake: LakeFacts | None = None  # None where nothing was archived yet
 
 
 def checkup(vitals: Vitals, disk: Disk | None = None) -> Health:
@@ -66,6 +80,7 @@ def checkup(vitals: Vitals, disk: Disk | None = None) -> Health:
     if vitals.migrated:
         parts += [_judged_more(vitals, part) for part in _roles(vitals)]
         parts += [_backlog(vitals), _lateness(vitals), _dead_letters(vitals), _partitions(vitals), _rollups(vitals)]
+        parts += [_lake(vitals.at, vitals.lake)] if vitals.lake is not None else []
     else:
         found = f"{OLD_TABLES}: {vitals.schema}" if vitals.schema else "not there yet"
         parts += [_retold(part, found) for part in health(vitals.at, None, [], [], migrated=False).parts]
@@ -275,6 +290,19 @@ def _rollups(vitals: Vitals) -> Part:
     todo = ["The roller takes what is over every 5 s: see its log for what it fails at, or restart it."]
     said = f"hours since {oldest:%d %b %H:%M} UTC are not rolled up"
     return judged("rollups", said, Grade.LOOK, since=oldest + timedelta(hours=1), means=means, todo=todo)
+
+
+def _lake(now: datetime, lake: LakeFacts) -> Part:
+    means = "Old ticks, as Parquet files: days go there once they are over, and leave Postgres later, verified."
+    said = f"{lake.days} {'day' if lake.days == 1 else 'days'}, {lake.bytes / 1e6:.1f} MB, to {lake.last:%d %b}"
+    said += f"; {lake.late} late ticks wait" if lake.late else ""
+    if now.date() - lake.last <= ARCHIVED_WITHIN:
+        return judged("lake", said, since=lake.written_at, means=means)
+    todo = [
+        "The roller archives every ten minutes: its log says what it fails at. Ticks stay in Postgres meanwhile.",
+        "`betterstack lake archive` does it now, and says what is in the way.",
+    ]
+    return judged("lake", f"{said}, and no day since", Grade.LOOK, since=lake.written_at, means=means, todo=todo)
 
 
 def _clocks(vitals: Vitals) -> Part:

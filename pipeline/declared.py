@@ -273,6 +273,7 @@ class RegionIn(BaseModel):
             try:
                 parts = urlsplit(value)
                 fits = parts.scheme == "http" and parts.hostname and parts.port
+                fits = fits and len(value) <= LONGEST_URL and value.isprintable()
             except ValueError:  # a port that is none, which may be a piece of the password
                 fits = False
             if not fits:

@@ -10,6 +10,7 @@ who means one lists its network. The standard library's `is_private` and `is_glo
 from __future__ import annotations
 
 import functools
+import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
@@ -69,6 +70,11 @@ NEAR = _table("""
 """)
 GLOBAL_V6 = ip_network("2000::/3")  # all that was ever given to anybody; the rest has some meaning of its own
 MAPPED = ip_network("::ffff:0:0/96")  # the same host as the IPv4 address in it
+LOCALHOST, METADATA = IPv4Address("127.0.0.1"), IPv4Address("169.254.169.254")
+NAMED: dict[str, Address] = {
+    **dict.fromkeys(("localhost", "localhost.localdomain", "localhost6", "ip6-localhost"), LOCALHOST),
+    **dict.fromkeys(("metadata.google.internal", "metadata.goog", "instance-data"), METADATA),
+}
 CARRIERS = (MAPPED, ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
 
 
@@ -127,6 +133,24 @@ def is_near(host: str) -> bool:
         return _row(ip_address(name.strip("[]")), NEAR) is not None
     except ValueError:
         return False
+
+
+def meant(host: str) -> Address | None:
+    """The address that a host stands for, whoever resolves it: as such, as 127.1, 0x7f.1 or 2130706433, as localhost.
+
+    None for all other names. For those who hand a host on to somebody who resolves it.
+    """
+    name = host.lower().rstrip(".")
+    if name.endswith(".localhost"):
+        return LOCALHOST
+    try:
+        return NAMED.get(name) or ip_address(name.strip("[]"))
+    except ValueError:
+        pass
+    try:
+        return IPv4Address(socket.inet_aton(name))
+    except (OSError, ValueError):
+        return None
 
 
 def _row(address: Address, table: Table) -> tuple[Network, str] | None:

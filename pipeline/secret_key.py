@@ -158,14 +158,16 @@ def _written(file: Path, keys: Sequence[bytes]) -> Path:
 
 def _keys(text: str, where: str) -> Sequence[bytes]:
     # A comma at the end of a line, or an empty line, is no key.
-    return [_fit(key, where) for key in re.split(r"[,\r\n]+", text) if key.strip()] or [_fit("", where)]
+    found = [key for key in re.split(r"[,\r\n]+", text) if key.strip()] or [""]
+    return [_fit(key, where, several=len(found) > 1) for key in found]
 
 
-def _fit(text: str, where: str) -> bytes:
+def _fit(text: str, where: str, *, several: bool = False) -> bytes:
     key = text.strip()
     if len(key) < SHORTEST:
+        what = f"One of the keys in {where} (commas stand between keys, so none is in one)" if several else where
         raise WorkbenchError(
-            f"{where} has {len(key)} letters, which can be guessed: give it {SHORTEST} or more, such as the output of "
+            f"{what} has {len(key)} letters, which can be guessed: give it {SHORTEST} or more, such as the output of "
             "`openssl rand -base64 32`"
         )
     return key.encode()

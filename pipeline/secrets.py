@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
+from pipeline.errors import WorkbenchError
 from pipeline.ring import PREFIX, UNSEALED, LockedError, Ring, is_shown, is_stored, shown
 from pipeline.vocabulary import Auth, Network, Spec
 
@@ -153,15 +154,23 @@ def _stored(name: str, given: str, before: str | None, ring: Callable[[], Ring])
                 f"{given} stands for a secret that was stored here, and is not the one that is: write it out"
             )
         # One that an older release left plain is sealed by the way.
-        return before if given != UNSEALED else _sealed(name, before, ring())
+        return before if given != UNSEALED else _sealed(name, before, _asked(ring))
     if given.startswith(PREFIX):
         raise ValueError(
             f"{PREFIX!r} begins what stands for a stored secret: write the secret itself, which cannot begin so"
         )
-    keys = ring()
+    keys = _asked(ring)
     if before is not None and is_stored(before) and keys.holds(name, before, given):
         return before
     return _sealed(name, given, keys)
+
+
+def _asked(ring: Callable[[], Ring]) -> Ring:
+    """The keys. Errors: ValueError where they are unfit or cannot be read."""
+    try:
+        return ring()
+    except WorkbenchError as error:
+        raise ValueError(f"this is a secret, and what it would be sealed with cannot be used: {error}") from None
 
 
 def _sealed(name: str, value: str, ring: Ring) -> str:

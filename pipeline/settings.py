@@ -14,6 +14,7 @@ from pydantic import Field, FilePath, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline import guard
+from pipeline.lake_files import LakeRoot
 
 # sun_path holds 108 bytes, and Postgres appends "/.s.PGSQL.5432" to the folder.
 LONGEST_SOCKET_FOLDER = 90
@@ -50,6 +51,13 @@ class Settings(BaseSettings):
     redis_ca: FilePath | None = Field(None, description="certificate authorities that rediss:// believes, as PEM")
     region_key: SecretStr | None = Field(None, description="a prober elsewhere opens sealed parts of checks with it")
     alive_file: Path | None = Field(None, description="touched while the role is well, for a container's health check")
+    lake: str | None = Field(
+        None,
+        description="where old ticks go: a folder, or s3://bucket/prefix; unset: `lake` below the data dir when "
+        "embedded, and with servers of your own they stay in Postgres",
+    )
+    keep_ticks_days: int = Field(30, ge=2, description="days that ticks stay in Postgres; in the lake for ever")
+    keep_hours_days: int = Field(400, ge=32, description="days that hourly rollups stay; daily ones stay for ever")
     private_targets: str | None = Field(
         None,
         description="addresses that are not public: allow (when embedded), deny (with servers of your own), or the "
@@ -72,6 +80,13 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """True where neither server is named, so that we start our own."""
         return self.database_url is None and self.redis_url is None
+
+    @property
+    def lake_root(self) -> LakeRoot | None:
+        """Where the lake lies; None where ticks stay in Postgres: a container's own folder is no archive."""
+        if self.lake:
+            return LakeRoot.of(self.lake)
+        return LakeRoot.of(self.data_dir / "lake") if self.embedded else None
 
     @property
     def called(self) -> list[str]:

@@ -83,11 +83,12 @@ class Clock(StrEnum):
 
 
 class Source(StrEnum):
-    """Who wrote a tick. A prober's tick replaces one of anybody else's."""
+    """Who wrote a tick. A prober's tick replaces one of anybody else's. `import`: another monitor did. Append only."""
 
     PROBER = "prober"
     PUSHER = "pusher"
     RECONCILER = "reconciler"
+    IMPORT = "import"
 
 
 class Family(StrEnum):
@@ -298,7 +299,7 @@ class Probe(Struct, frozen=True):
 
     `error_ms` is how far the latency may be off by what the probe itself knows; what its loop's stalls add is the
     prober's to say, for those seconds that were read off the loop's clock: `looped`, from and until in monotonic
-    seconds. `clock` is what the rest was read from.
+    seconds. `clock` is what the rest was read from. `port` is where redirects led to; None where there were none.
     """
 
     outcome: Outcome
@@ -313,6 +314,7 @@ class Probe(Struct, frozen=True):
     looped: tuple[float, float] | None = None
     expires_at: datetime | None = None
     snapshot: Snapshot | None = None
+    port: int | None = None
 
 
 class Revision(Struct, frozen=True):

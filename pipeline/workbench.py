@@ -7,11 +7,9 @@ up.ticks(["shop"], start="-24h").filter(pl.col("state") == "down").collect()
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from difflib import get_close_matches
-from typing import Literal, Self
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Self
 
 import msgspec
 import polars as pl
@@ -19,40 +17,53 @@ from psycopg import sql
 from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from pipeline.analysis import histograms
-from pipeline.analysis import uptime as accounts
-from pipeline.analysis.rollups import COUNTED, HELD
-from pipeline.analysis.spans import SERIES
-from pipeline.errors import InvalidInputError, NotFoundError, Problem, UnavailableError
+from pipeline.analysis.cuts import Every as Cut
+from pipeline.analysis.exactness import exact
+from pipeline.analysis.policies import Policy, policy_of
+from pipeline.analysis.policy_accounts import account
+from pipeline.analysis.spans import NEEDS as CHECKED
+from pipeline.analysis.units import History
+from pipeline.analysis.waterfalls import waterfall
+from pipeline.errors import UnavailableError
 from pipeline.frames import (
     DECISIONS,
     FLEET_SAMPLES,
-    HOURS,
+    PERIODS,
     REGIONS,
-    ROLLUPS,
     SITES,
     SNAPSHOTS,
     TICKS,
-    TIME,
     TRANSITIONS,
     Frame,
     check,
     schema,
 )
+from pipeline.moments import Moment
+from pipeline.objectives import Objective
 from pipeline.store import tables as t
-from pipeline.store.engine import engine
+from pipeline.store.budgets import slo_of
+from pipeline.store.engine import driver, engine
+from pipeline.store.histories import history_in
+from pipeline.store.objectives import get_objective, list_objectives
+from pipeline.store.periods import list_periods
 from pipeline.store.regions import list_regions
-from pipeline.store.scans import Names, Wanted, conditions, read, scan_ticks, tick_batches
+from pipeline.store.rollup_reads import (
+    STEPS,
+    Every,
+    floor,
+    keys_of,
+    merged_rollups,
+    names_of,
+    revisions_of,
+    schema_of,
+)
+from pipeline.store.scans import conditions, read, scan_ticks, tick_batches
 from pipeline.store.sites import all_sites
 from pipeline.store.snapshots import certificate_ends, snapshot_rows
-
-Moment = datetime | date | str
-Every = Literal["1h", "1d"]
-
-_AGO = re.compile(r"-(\d+)([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-# How much is read at a time: an hour's rows merge with no other hour's, so memory holds one step and the result.
-_TABLES = {"1h": ("rollups_hour", timedelta(days=1)), "1d": ("rollups_day", timedelta(days=30))}
+from pipeline.store.span_reads import Level, checks_in, spans_in
+from pipeline.store.uptime_reads import uptime_by
+from pipeline.wanted import DAY, Names, Wanted, steps
+from pipeline.wanted import wanted as asked
 
 
 class Workbench:
@@ -106,7 +117,8 @@ class Workbench:
         names = self._names()
         wanted = self._wanted(names, sites, None, start, end)
         columns = t.transitions.c
-        query = select(t.transitions).where(columns.at >= wanted.since, columns.at < wanted.until)
+        verdicts = select(t.transitions).where(columns.kind == "verdict")
+        query = verdicts.where(columns.at >= wanted.since, columns.at < wanted.until)
         if wanted.site_ids is not None:
             query = query.where(columns.site_id.in_(wanted.site_ids))
         with self._engine.connect() as connection:
@@ -116,6 +128,21 @@ class Workbench:
             for row in rows
         ]
         return _frame(named, schema(TRANSITIONS))
+
+    def objectives(self) -> list[Objective]:
+        """What was promised, by key, each with the keys of the sites that it is about."""
+        with self._engine.connect() as connection:
+            return list_objectives(connection)
+
+    def objective(self, key: str) -> Objective:
+        """The objective of that key. Errors: NotFoundError."""
+        with self._engine.connect() as connection:
+            return get_objective(connection, key)
+
+    def slo(self, objectives: Collection[str] | None = None) -> pl.DataFrame:
+        """Frame SLO as of now, a row an objective: see `analysis.slo`. Errors: NotFoundError."""
+        found = self.objectives() if objectives is None else [self.objective(key) for key in objectives]
+        return slo_of(found, self.spans, now=self._clock())
 
     def snapshots(
         self,
@@ -188,11 +215,7 @@ class Workbench:
         """Frame TICKS in pieces of some megabytes, UTC day by day, for what must not fit into memory. As `ticks`."""
         names = self._names()
         wanted = self._wanted(names, sites, regions, start, end)
-        return (
-            batch
-            for day in _steps(wanted, timedelta(days=1))
-            for batch in tick_batches(self._dsn, day, names, list(TICKS))
-        )
+        return (batch for day in steps(wanted, DAY) for batch in tick_batches(self._dsn, day, names, list(TICKS)))
 
     def rollup(
         self,
@@ -209,8 +232,7 @@ class Workbench:
         An hour in which checks were called for and none was made has a row. `start` counts from its hour's (or day's)
         beginning. Errors: NotFoundError, InvalidInputError.
         """
-        keys = _keys(every, by)
-        types = _rollups_by(keys)
+        types = schema_of(keys_of(every, by))
         parts = self.rollup_batches(every, by, start, end, sites, regions)
         return pl.concat([pl.DataFrame(schema=types), *parts]).lazy()
 
@@ -224,11 +246,32 @@ class Workbench:
         regions: Collection[str] | None = None,
     ) -> Iterator[pl.DataFrame]:
         """Frame ROLLUPS in pieces of a day of hours or a month of days, sorted. As `rollup`."""
-        keys, names = _keys(every, by), self._names()
+        keys, names = keys_of(every, by), self._names()
         wanted = self._wanted(names, sites, regions, start, end)
-        wanted = msgspec.structs.replace(wanted, since=_floor(wanted.since, every))
-        revisions = self._revisions(wanted)
-        return (self._merged(step, every, names, revisions, keys) for step in _steps(wanted, _TABLES[every][1]))
+        wanted = msgspec.structs.replace(wanted, since=floor(wanted.since, every))
+        revisions = revisions_of(self._engine, wanted)
+        return (merged_rollups(self._dsn, step, every, names, revisions, keys) for step in steps(wanted, STEPS[every]))
+
+    def exact(
+        self,
+        every: Every = "1h",
+        by: Sequence[str] = ("site", "region"),
+        start: Moment = "-7d",
+        end: Moment | None = None,
+        sites: Collection[str] | None = None,
+        regions: Collection[str] | None = None,
+    ) -> pl.DataFrame:
+        """Frame EXACT by hour or UTC day and `by`, sorted: `analysis.exact` of the ticks, day by day.
+
+        Seconds a day where `rollup` takes milliseconds. `start` counts from its hour's or day's beginning. Errors:
+        NotFoundError, InvalidInputError.
+        """
+        keys = keys_of(every, by)[1:]
+        wanted = self._wanted(self._names(), sites, regions, start, end)
+        wanted = msgspec.structs.replace(wanted, since=floor(wanted.since, every))
+        days = (self.ticks(sites, day.since, day.until, regions) for day in steps(wanted, DAY))
+        nothing = exact(pl.DataFrame(schema=schema(TICKS)), every, keys)
+        return pl.concat([nothing, *(exact(ticks, every, keys) for ticks in days)]).sort("at", *keys)
 
     def uptime(
         self,
@@ -239,34 +282,112 @@ class Workbench:
         regions: Collection[str] | None = None,
         every: Every = "1h",
     ) -> pl.DataFrame:
-        """Uptime of [start, end) with its bounds and coverage: see `analysis.uptime`. Over regions the mean by seconds.
+        """Frame UPTIME by `by` of [start, end), to now at most: a site's by the vote of its regions, a region's own.
 
-        `by` names site, region, at. With every="1d" whole UTC days are taken, which is faster over months.
+        `by` names site, region, at (the hour or UTC day, as `every` has it). `start` counts from its hour's or day's
+        beginning. With `regions` only these have a vote. Maintenance and pauses are outside. Errors: NotFoundError,
+        InvalidInputError.
         """
-        named = [name for name in by if name != "at"]
-        return accounts.uptime(self.rollup(every, named, start, end, sites, regions), by).collect()
+        keys_of(every, [name for name in by if name != "at"])
+        names = self._names()
+        wanted = self._until_now(self._wanted(names, sites, regions, start, end), every)
+        with self._engine.connect() as connection:
+            found = spans_in(driver(connection), wanted, names, "region" if "region" in by else "global")
+            return uptime_by(found, checks_in(driver(connection), wanted, names, every), by, every)
 
-    def _merged(
-        self, wanted: Wanted, every: Every, names: Names, revisions: pl.DataFrame, keys: Sequence[str]
+    def spans(
+        self,
+        sites: Collection[str] | None = None,
+        start: Moment = "-7d",
+        end: Moment | None = None,
+        regions: Collection[str] | None = None,
+        level: Level = "region",
+    ) -> pl.LazyFrame:
+        """Frame SPANS of [start, end), to now at most, or with level="global" frame SITE_SPANS: the regions' vote.
+
+        Sorted. All that was called for is there, unknown where nobody knows; a pause is `paused` as long as the site
+        exists. `regions` of sites' spans are those that have a vote. Errors: NotFoundError, InvalidInputError.
+        """
+        names = self._names()
+        wanted = self._until_now(self._wanted(names, sites, regions, start, end))
+        with self._engine.connect() as connection:
+            return spans_in(driver(connection), wanted, names, level).lazy()
+
+    def history(
+        self,
+        sites: Collection[str] | None = None,
+        start: Moment = "-7d",
+        end: Moment | None = None,
+        regions: Collection[str] | None = None,
+        *,
+        ticks: bool = True,
+    ) -> History:
+        """What policies account of [start, end), to now at most: for `analysis.by_policy` and the like.
+
+        Without `ticks` only policies of seconds have what they need, over months much sooner. Errors: NotFoundError.
+        """
+        names = self._names()
+        wanted = self._until_now(self._wanted(names, sites, regions, start, end))
+        found = self.ticks(sites, wanted.since, wanted.until, regions).select(CHECKED).collect() if ticks else None
+        with self._engine.connect() as connection:
+            return history_in(driver(connection), wanted, names, found)
+
+    def account(
+        self,
+        sites: Collection[str] | None = None,
+        start: Moment = "-7d",
+        end: Moment | None = None,
+        policy: str | Policy = "default",
+        by: Sequence[str] = ("site",),
+        every: Cut | None = None,
+        tz: str = "UTC",
     ) -> pl.DataFrame:
-        table = sql.Identifier(_TABLES[every][0])
-        columns = sql.SQL(", ").join(map(sql.Identifier, HOURS))
-        query = sql.SQL("select {} from {} where {}").format(columns, table, conditions(wanted, "at"))
-        rows = read(self._dsn, query, schema(HOURS))
-        called = accounts.expected(revisions, wanted.since, wanted.until, every)
-        every_row = accounts.accounted(rows, called).with_columns(names.site(), names.region())
-        whole = pl.col(*COUNTED, *HELD).cast(pl.Int64).sum()
-        sums = every_row.group_by(keys).agg(whole, pl.col("expected_s").sum())
-        merged = sums.join(histograms.merge(every_row, keys), on=keys, how="left", nulls_equal=True)
-        filled = merged.with_columns(pl.col("buckets", "counts").fill_null([]), pl.col("expected_s").fill_null(0))
-        types = _rollups_by(keys)
-        return histograms.with_quantiles(filled).select(types.names()).cast(types).sort(keys)
+        """Frame ACCOUNT: the uptime of [start, end) as a policy has it: `analysis.account`. Errors: NotFoundError."""
+        chosen = policy_of(policy)
+        return account(self.history(sites, start, end, ticks=chosen.base != "seconds"), chosen, by, every, tz)
+
+    def waterfall(
+        self,
+        sites: Collection[str] | None = None,
+        start: Moment = "-7d",
+        end: Moment | None = None,
+        first: str | Policy = "default",
+        second: str | Policy = "kuma",
+    ) -> pl.DataFrame:
+        """Frame WATERFALL: why two policies differ on [start, end): `analysis.waterfall`. Errors: NotFoundError."""
+        counted = [policy_of(policy).base for policy in (first, second)]
+        return waterfall(self.history(sites, start, end, ticks=set(counted) != {"seconds"}), first, second)
+
+    def periods(self) -> pl.DataFrame:
+        """Frame PERIODS: what overrides ticks, maintenance and suspect regions, by when it begins."""
+        names = self._names()
+        with self._engine.connect() as connection:
+            rows = list_periods(connection)
+        named = [
+            {**row, "site": names.sites.get(row["site_id"]), "region": names.regions.get(row["region_id"])}
+            for row in rows
+        ]
+        return _frame(named, schema(PERIODS))
+
+    def window(self, start: Moment, end: Moment | None = None) -> tuple[datetime, datetime]:
+        """The times that are meant, as UTC: so that several questions are about the same. Errors: InvalidInputError."""
+        asked_for = self._wanted(Names({}, {}), None, None, start, end)
+        return asked_for.since, asked_for.until
+
+    def keys(self, sites: Collection[str] | None = None) -> list[str]:
+        """The sites' keys, sorted: all that are watched now, or those named. Errors: NotFoundError."""
+        if sites is None:
+            return self.sites()["site"].cast(pl.String).sort().to_list()
+        self._wanted(self._names(), sites, None, self._clock(), None)
+        return sorted([sites] if isinstance(sites, str) else sites)
+
+    def _until_now(self, wanted: Wanted, every: Every | None = None) -> Wanted:
+        """The window up to now at most, from its hour's or day's beginning where that is asked for."""
+        since = wanted.since if every is None else floor(wanted.since, every)
+        return msgspec.structs.replace(wanted, since=since, until=max(since, min(wanted.until, self._clock())))
 
     def _names(self) -> Names:
-        with self._engine.connect() as connection:
-            sites = {row.id: row.key for row in connection.execute(select(t.sites.c.id, t.sites.c.key))}
-            regions = {row.id: row.key for row in connection.execute(select(t.regions.c.id, t.regions.c.key))}
-        return Names(sites, regions)
+        return names_of(self._engine)
 
     def _wanted(
         self,
@@ -276,86 +397,7 @@ class Workbench:
         start: Moment,
         end: Moment | None,
     ) -> Wanted:
-        now = self._clock()
-        since, until = moment(start, now, "start"), now if end is None else moment(end, now, "end")
-        if end is not None and until < since:
-            raise InvalidInputError([Problem("end", f"this range ends ({end}) before it begins ({start})")])
-        return Wanted(
-            since=since,
-            until=until,
-            site_ids=None if sites is None else _numbers("site", sites, names.sites),
-            region_ids=None if regions is None else _numbers("region", regions, names.regions),
-        )
-
-    def _revisions(self, wanted: Wanted) -> pl.DataFrame:
-        columns = t.revisions.c
-        names = ("id", *SERIES, "effective_at", "active")
-        query = select(*(columns[name] for name in names)).where(columns.effective_at < wanted.until)
-        if wanted.site_ids is not None:
-            query = query.where(columns.site_id.in_(wanted.site_ids))
-        if wanted.region_ids is not None:
-            query = query.where(columns.region_id.in_(wanted.region_ids))
-        types = pl.Schema(
-            {"id": pl.Int64(), **schema(HOURS, SERIES), "effective_at": TIME, "active": pl.Boolean()},
-        )
-        with self._engine.connect() as connection:
-            return _frame([dict(row) for row in connection.execute(query).mappings()], types)
-
-
-def moment(given: Moment, now: datetime, field: str) -> datetime:
-    """A time as people give it: aware datetime, date, "-7d", or an ISO string of either. Errors: InvalidInputError."""
-    zone = "tzinfo=UTC"
-    try:
-        if isinstance(given, str):
-            zone, given = "Z at its end", given.strip()
-            if ago := _AGO.fullmatch(given):
-                return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-            given = datetime.fromisoformat(given) if len(given) > 10 else date.fromisoformat(given)
-        if not isinstance(given, datetime):
-            return datetime.combine(given, time(), UTC)
-        if given.tzinfo is None:
-            raise InvalidInputError([Problem(field, f"{given} has no time zone: add one, such as {zone}")])
-        return given.astimezone(UTC)
-    except OverflowError:
-        raise InvalidInputError([Problem(field, f"{given} is too long ago, or too far ahead")]) from None
-    except ValueError:
-        message = f"{given!r} is no time: write -7d, -4h, -90m, 2026-03-01 or 2026-03-01T12:00Z"
-        raise InvalidInputError([Problem(field, message)]) from None
-
-
-def _numbers(kind: str, keys: Collection[str], known: Mapping[int, str]) -> list[int]:
-    asked = [keys] if isinstance(keys, str) else list(keys)
-    existing = set(known.values())
-    for key in asked:
-        if key not in existing:
-            near = get_close_matches(key, existing, n=3) or sorted(existing)[:5]
-            hint = f"; did you mean {', '.join(near)}?" if near else f"; there is no {kind} yet"
-            raise NotFoundError(f"there is no {kind} {key!r}{hint}")
-    return [number for number, key in known.items() if key in asked]
-
-
-def _keys(every: Every, by: Sequence[str]) -> list[str]:
-    if every not in _TABLES or not set(by) <= {"site", "region"}:
-        raise InvalidInputError([Problem("every, by", "rollups are by 1h or 1d, and by site, region, both or none")])
-    return ["at", *(name for name in ("site", "region") if name in by)]
-
-
-def _rollups_by(keys: Sequence[str]) -> pl.Schema:
-    return schema(ROLLUPS, [name for name in ROLLUPS if name in keys or name not in ("site", "region")])
-
-
-def _floor(at: datetime, every: Every) -> datetime:
-    whole = at.replace(minute=0, second=0, microsecond=0)
-    return whole.replace(hour=0) if every == "1d" else whole
-
-
-def _steps(wanted: Wanted, step: timedelta) -> Iterator[Wanted]:
-    """The window in pieces that end where days do, so that each asks one partition."""
-    since = wanted.since
-    while since < wanted.until:
-        until = min(wanted.until, _floor(since, "1d") + step)
-        yield msgspec.structs.replace(wanted, since=since, until=until)
-        since = until
+        return asked(names, self._clock(), sites=sites, regions=regions, start=start, end=end)
 
 
 def _frame(rows: Sequence[dict[str, object]], types: pl.Schema) -> pl.DataFrame:

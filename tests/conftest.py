@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from redis import Redis
 
 from pipeline.store.engine import migrate
 from tests.harness import fresh_database
 from workers import embedded, streams
 from workers.embedded import Servers
+
+settings.register_profile("house", deadline=None)  # a machine that does three things at once is no slow code
+settings.load_profile("house")
+# Outside of Streamlit's server a cache is a plain one, and each process that imports the pages says so twenty times.
+logging.getLogger("streamlit.runtime.caching.cache_data_api").addFilter(lambda said: "No runtime" not in said.msg)
+
+# Folders whose tests each take a machine for themselves: one process runs them, one after the other.
+ALONE = {"browser", "chaos"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For `--dist loadgroup`: a file's tests stay in one process, and so share its database and its servers."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in ALONE else f"{folder}/{item.path.stem}"))
 
 
 @pytest.fixture(scope="session")

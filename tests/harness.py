@@ -159,6 +159,8 @@ class Target:
         self._ready.set()
         self._loop.run_forever()
         server.close()
+        # What was accepted last has to become a connection first: a task that never began leaves its socket open.
+        self._loop.run_until_complete(asyncio.sleep(0.01))
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._loop.run_until_complete(asyncio.sleep(0.01))

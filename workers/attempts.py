@@ -13,6 +13,8 @@ from pipeline.vocabulary import Check, Clock, Outcome, Probe, Source, State, Tic
 LEAST_GRACE = timedelta(seconds=5)
 # Above this share of the time-out, our own lateness may be the whole failure.
 OURS_SHARE = 0.1
+# What a deadline of ours ends, and that of a server which waited for us.
+WAITED = frozenset({Outcome.TIMEOUT, Outcome.CONNECT_TIMEOUT, Outcome.DNS, Outcome.RESET})
 # A latency whose error is larger than both is not worth a place in a distribution.
 TRUST_ERROR_MS, TRUST_SHARE = 25.0, 0.1
 # What no stamp sees: the ways from the network card to the stamp, and from our send to the card. 0.02 to 0.06 ms on
@@ -57,19 +59,26 @@ def is_late(check: Check, now: datetime) -> bool:
 
 def tick_of(check: Check, probe: Probe, *, started_at: datetime, doubt: Doubt, prober: str) -> Tick:
     """The tick of a probe, with its error. A time-out while we were late ourselves is ours, never the site's."""
-    outcome, detail = probe.outcome, probe.detail
-    timed_out = outcome in (Outcome.TIMEOUT, Outcome.CONNECT_TIMEOUT, Outcome.DNS)
-    if timed_out and doubt.ours_ms > OURS_SHARE * check.spec.timeout_s * 1000:
-        outcome, detail = Outcome.WORKER_OVERLOAD, f"the prober itself was {doubt.ours_ms:.0f} ms late while it waited"
     error = error_ms(probe, doubt)
+    if probe.outcome in WAITED and doubt.ours_ms > OURS_SHARE * check.spec.timeout_s * 1000:
+        detail = f"the prober itself was {doubt.ours_ms:.0f} ms late while it waited"
+        probe = structs.replace(probe, outcome=Outcome.WORKER_OVERLOAD, detail=detail)
+    elif probe.outcome is Outcome.SLOW and _perhaps_in_time(check, probe, error):
+        probe = structs.replace(probe, outcome=Outcome.OK, detail=None, snapshot=None)
     return _tick(
-        structs.replace(probe, outcome=outcome, detail=detail),
+        probe,
         check,
         started_at=started_at,
         error_ms=error,
         trusted=error <= max(TRUST_ERROR_MS, TRUST_SHARE * (probe.latency_ms or 0.0)),
         prober=prober,
     )
+
+
+def _perhaps_in_time(check: Check, probe: Probe, error: float) -> bool:
+    """Whether what a latency is above its limit may be our own error."""
+    limit = check.spec.expect.max_latency_ms
+    return limit is not None and probe.latency_ms is not None and probe.latency_ms - error <= limit
 
 
 def unprobed(check: Check, outcome: Outcome, *, detail: str, prober: str, source: Source = Source.PROBER) -> Tick:

@@ -12,6 +12,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from workers.lifecycle import ALIVE_EVERY_S, Stop, stay_alive
 
 log = logging.getLogger("beats")
+# A beat that takes longer than its pause makes the next one do more; that it was left out is no news each time.
+logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
 STEP_S = 5.0  # the wall clock moved by more than this against the monotonic one: someone set it
 

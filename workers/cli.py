@@ -105,7 +105,28 @@ def command_line() -> Typer:
     """Everything that is not a role alone. A new command is a module in `workers/commands` and a name here."""
     import typer
 
-    from workers.commands import apply, check, doctor, env, export, migrate, regions, restore, roles, secrets, sites, up
+    from workers.commands import (
+        apply,
+        check,
+        demo,
+        dictionary,
+        doctor,
+        env,
+        export,
+        exports,
+        imports,
+        lake,
+        maintenance,
+        migrate,
+        regions,
+        report,
+        restore,
+        roles,
+        secrets,
+        sites,
+        slo,
+        up,
+    )
 
     app = typer.Typer(
         help="Uptime monitoring for people who think in data. "
@@ -114,7 +135,27 @@ def command_line() -> Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (up, doctor, apply, sites, regions, secrets, export, env, migrate, restore, roles):
+    for module in (
+        up,
+        demo,
+        doctor,
+        apply,
+        sites,
+        regions,
+        slo,
+        maintenance,
+        secrets,
+        export,
+        lake,
+        exports,
+        report,
+        imports,
+        dictionary,
+        env,
+        migrate,
+        restore,
+        roles,
+    ):
         app.add_typer(module.app)
     app.add_typer(regions.app, name="region", hidden=True)  # `region join-command eu` reads better of one
     app.command()(check.check)

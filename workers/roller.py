@@ -16,13 +16,17 @@ from typing import TypeVar
 
 import psycopg
 
+from pipeline.errors import UnavailableError
 from pipeline.settings import Settings
 from pipeline.store import beats
+from pipeline.store.kept_snapshots import KEPT as SNAPSHOTS_KEPT
 from pipeline.store.kept_snapshots import forget_snapshots
-from pipeline.store.rollups import roll
+from pipeline.store.rollups import Mark, Rolled, roll, without_lake
 from pipeline.store.session import session
 from pipeline.store.ticks import ensure_partitions
+from workers.archivist import ARCHIVE_S, LATE_S, Archivist
 from workers.beating import beat_until
+from workers.budget_watch import watch
 from workers.killpoints import reached
 from workers.lifecycle import Stop
 
@@ -35,9 +39,10 @@ OPEN_EVERY = timedelta(seconds=60)  # … and a minute at most
 PARTITIONS_S = 3600.0
 PARTITIONS_FROM, PARTITIONS_TO = -1, 3  # days from today: late ticks have a place, and a weekend without us is no harm
 SEEN_S = 5.0
+BUDGETS_S = 60.0
+EXPORTS_S = 60.0
 TIDY_S = 3600.0
 SAMPLES_KEPT = timedelta(days=8)  # a week to look back on, and a day more
-SNAPSHOTS_KEPT = timedelta(days=30)  # what somebody else's server said is looked at for a month's report, not longer
 
 
 def horizon(now: datetime, open_rolled_at: datetime | None, took: timedelta = OPEN_EVERY) -> datetime:
@@ -75,6 +80,14 @@ class Roller:
         """Drop what is kept for a while only."""
         self._alive("tidy up", self._tidy)
 
+    def watch_budgets(self) -> None:
+        """Tell of each error budget that begins to burn, and of each that is calm again."""
+        self._alive("watch the error budgets", lambda: watch(self._dsn, self._clock()))
+
+    def make_exports(self) -> None:
+        """Write the files of scheduled exports whose period is over."""
+        self._alive("make the scheduled exports", self._make_exports)
+
     def be_seen(self) -> None:
         """Leave a sign of life."""
         self._alive("be seen", self._be_seen)
@@ -86,9 +99,7 @@ class Roller:
         hours, days, after = 0, 0, None
         with self._connected() as connection:
             while True:
-                with connection.transaction():
-                    rolled = roll(connection, before=before, after=after)
-                    reached("roller: before commit")
+                rolled = self._step(connection, before, after)
                 hours, days, after = hours + rolled.hours, days + rolled.days, rolled.last
                 if after is None:
                     break
@@ -99,6 +110,20 @@ class Roller:
             log.debug("rolled up", extra={"action": "rolled", "hours": hours, "days": days, "took_s": took_s})
         self._hours_rolled += hours
         return hours
+
+    def _step(self, connection: psycopg.Connection, before: datetime, after: Mark | None) -> Rolled:
+        """One transaction. While the lake is away, hours that need it keep their marks, and the others do not wait."""
+        try:
+            with connection.transaction():
+                rolled = roll(connection, before=before, after=after)
+                reached("roller: before commit")
+        except UnavailableError as error:
+            warm = without_lake(connection)
+            if after is not None and after >= warm:
+                raise
+            log.warning("the lake is away", extra={"action": "lake_away", "error": str(error)})
+            return self._step(connection, before, warm)
+        return rolled
 
     def _make_partitions(self) -> None:
         today = self._clock().astimezone(UTC).date()
@@ -112,6 +137,14 @@ class Roller:
         with self._connected() as connection:
             beats.forget_samples(connection, before=self._clock() - SAMPLES_KEPT)
             forget_snapshots(connection, before=self._clock() - SNAPSHOTS_KEPT)
+
+    def _make_exports(self) -> int:
+        from workers.export_clerk import make  # brings the readers of files along, for those who schedule any
+
+        with self._connected() as connection:
+            if connection.execute("select from scheduled_exports where deleted_at is null").fetchone() is None:
+                return 0
+        return make(self._dsn, self._clock)
 
     def _be_seen(self) -> None:
         worker = beats.WorkerSeen(
@@ -133,7 +166,7 @@ class Roller:
         """Run a step; while it fails for the database's sake, say so once and let the next beat try again."""
         try:
             found = step()
-        except psycopg.Error as error:
+        except (psycopg.Error, UnavailableError) as error:
             if what not in self._failing:
                 self._failing.add(what)
                 why = str(error).strip()
@@ -147,11 +180,16 @@ class Roller:
 
 def run(settings: Settings, stop: Stop) -> None:
     """Beat until told to stop."""
-    roller = Roller(settings.database, clock=_now)
+    roller, archivist = Roller(settings.database, clock=_now), Archivist(settings, clock=_now)
     each: dict[Callable[[], object], float] = {
         roller.make_partitions: PARTITIONS_S,
         roller.roll: ROLL_S,
         roller.tidy: TIDY_S,
+        archivist.archive: ARCHIVE_S,
+        archivist.merge_late: LATE_S,
+        archivist.forget_hours: TIDY_S,
+        roller.watch_budgets: BUDGETS_S,
+        roller.make_exports: EXPORTS_S,
         roller.be_seen: SEEN_S,
     }
     beat_until(stop, each)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from functools import lru_cache
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
@@ -22,11 +23,14 @@ from pipeline.vocabulary import Check, Network, Region, Spec
 from workers import access
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NONCE_BYTES = 12
 SEALED_LIMIT = 20_000  # series whose sealed secrets are kept, some 20 MB
 VARIABLE = "BETTERSTACK_REGION_KEY"
+OUTLIVED_S = 3600.0  # that a key opens after it is gone: five confirmations, 300 s apart and 120 s long, are 35 min
 
 
 class SealedError(Exception):
@@ -87,9 +91,12 @@ class Opener:
     Errors: WorkbenchError where the environment's key is none.
     """
 
-    def __init__(self, region: str, settings: Settings) -> None:
+    def __init__(self, region: str, settings: Settings, *, clock: Callable[[], float] = monotonic) -> None:
         self._region = region
+        self._clock = clock
         self._keyring = secret_key.Keyring(settings)
+        self._held: tuple[bytes, ...] = ()
+        self._gone: dict[bytes, float] = {}
         self._key = settings.region_key.get_secret_value().strip() if settings.region_key else None
         self._opened: dict[tuple[int, int], tuple[Spec, Network, int, Spec, Network]] = {}
         if self._key is not None and not _is_key(self._key):
@@ -138,13 +145,23 @@ class Opener:
         )
 
     def _derived(self, check: Check) -> list[str]:
-        """The region's key, of each of the secret keys: the pusher may not have heard yet that there is a newer one."""
+        """The region's key, of each of the secret keys: the pusher may not have heard yet that there is a newer one.
+
+        Those that a rotation took away come last: what was sent before, such as a confirmation, is still on its way.
+        """
         try:
             ring = self._keyring()
         except WorkbenchError as error:
             raise SealedError(str(error)) from None
         region = Region(check.region_id, self._region, "", access=check.sealed)
-        return [access.region_key(key, region) for key in ring.keys]
+        return [access.region_key(key, region) for key in (*ring.keys, *self._outlived(ring))]
+
+    def _outlived(self, ring: Ring) -> list[bytes]:
+        now = self._clock()
+        self._gone |= {key: now for key in self._held if key not in self._gone}
+        self._gone = {key: at for key, at in self._gone.items() if key not in ring.keys and now - at < OUTLIVED_S}
+        self._held = tuple(ring.keys)
+        return list(self._gone)
 
 
 def sealed(values: dict[str, str], key: str, check: Check) -> dict[str, str]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeAlias
 
+from pipeline.demo.cast import PREFIX
 from pipeline.settings import Settings
 from workers.lifecycle import SUPERVISOR_PID, Stop, stay_alive
 from workers.scaling import Scaler, Served
@@ -36,12 +37,14 @@ Command: TypeAlias = tuple[str, ...]  # the arguments after `betterstack`
 
 ROLES = ("app", "pusher", "recorder", "roller")
 # Who asks stops before who answers. With their seconds, 6.5 in sum: the servers want some of the ten as well.
-STOP_ORDER = ((("app",), 1.0), (("pusher",), 1.0), (("prober",), 2.5), (("recorder", "roller"), 2.0))
+STOP_ORDER = ((("app",), 1.0), (("pusher",), 1.0), (("prober",), 2.5), (("recorder", "roller", "demo"), 2.0))
 
 
 def desired(served: Sequence[Served], roles: Sequence[str] = ROLES) -> dict[str, Command]:
     """Which processes should run, by name."""
     wanted: dict[str, Command] = {role: (role,) for role in roles}
+    if any(key.startswith(PREFIX) for key, _ in served):
+        wanted["demo"] = ("demo", "serve")
     for key, probers in served:
         wanted |= {f"prober {key} {number}": ("prober", "--region", key) for number in range(1, probers + 1)}
     return wanted

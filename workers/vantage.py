@@ -64,8 +64,9 @@ class Vantage:
         now = self._clock()
         reached = probe.phases.connect_ms is not None and probe.outcome not in SUSPECT
         if probe.ip is not None and reached and not is_loopback(probe.ip):
-            _note(self._peers, neighbourhood(probe.ip), Peer(probe.ip, port, now))
-        if probe.phases.dns_ms is not None and probe.outcome is not Outcome.DNS:
+            _note(self._peers, neighbourhood(probe.ip), Peer(probe.ip, probe.port or port, now))
+        # A site that is an address may redirect to a name: that one was looked up then.
+        if probe.phases.dns_ms is not None and probe.outcome is not Outcome.DNS and not is_address(host):
             _note(self._names, domain(host), (host, now))
 
     async def lost(self, host: str, probe: Probe, network: Network) -> str | None:
@@ -158,6 +159,12 @@ def origin(url: str) -> tuple[str, int]:
 def is_loopback(address: str | None) -> bool:
     """Whether an address is this machine's, to which no network leads."""
     return address is not None and ip_address(address).is_loopback
+
+
+@lru_cache(maxsize=4096)
+def is_address(host: str) -> bool:
+    """Whether a host is an address, or `localhost`: whoever is asked for that finds it, be the resolver gone or not."""
+    return guard.meant(host) is not None
 
 
 def _note(known: OrderedDict[str, T], key: str, what: T) -> None:

@@ -17,12 +17,18 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import Engine
 
 from pipeline.errors import UnavailableError
-from pipeline.exports import What, export
+from pipeline.exports import What, export, suffix
 from pipeline.store.explained import explained
 from pipeline.workbench import Workbench
 
-Format = Literal["json", "csv", "parquet"]
-TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+Format = Literal["json", "csv", "parquet", "jsonl", "openmetrics"]
+File = Literal["csv", "parquet", "jsonl", "openmetrics"]
+TYPES: dict[str, str] = {
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+    "jsonl": "application/x-ndjson",
+    "openmetrics": "application/openmetrics-text; version=2.0.0; charset=utf-8",
+}
 PIECES = 8  # of at most some megabytes
 PATIENCE_S = 60.0  # for a reader that takes nothing; its export then gives its thread and connection back
 AT_ONCE = threading.BoundedSemaphore(4)  # each has two connections and a core
@@ -35,7 +41,7 @@ class GoneError(Exception):
 def download(
     database: Engine,
     what: What,
-    format_: Literal["csv", "parquet"],
+    format_: File,
     *,
     now: datetime,
     since: datetime,
@@ -50,7 +56,7 @@ def download(
         with explained(), workbench(database, now) as frames:
             export(frames, out, what=what, format=format_, since=since, until=until, sites=sites, regions=regions)
 
-    headers = {"Content-Disposition": f'attachment; filename="{name}.{format_}"'}
+    headers = {"Content-Disposition": f'attachment; filename="{name}.{suffix(format_)}"'}
     return StreamingResponse(streamed(run), media_type=TYPES[format_], headers=headers)
 
 

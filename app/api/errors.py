@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from pipeline.errors import InvalidInputError, NotFoundError, Problem, UnavailableError
+from pipeline.errors import InvalidInputError, NotFoundError, Problem, UnavailableError, WorkbenchError
 from pipeline.misfits import problems_of
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ HANDLERS: dict[type[Exception], Any] = {
     NotFoundError: _not_found,
     HTTPException: _refused,
     UnavailableError: _away,
+    WorkbenchError: _away,  # whatever else we raise on purpose is a fault of the installation, and says what to do
 }
 
 

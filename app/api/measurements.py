@@ -13,13 +13,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from app.api.database import Database, Now, reading
 from app.api.downloads import TYPES, Format, download, workbench
 from app.api.errors import MISSING
-from app.api.models import KeyInPath, Limit, RollupOut, Rollups, SnapshotOut, Snapshots, TickOut, Ticks
+from app.api.models import KeyInPath, Limit, RollupOut, Rollups, SnapshotOut, Snapshots, SpanOut, Spans, TickOut, Ticks
 from pipeline.errors import InvalidInputError, Problem
+from pipeline.moments import moment
 from pipeline.store.explained import explained
 from pipeline.store.newest import Place, newest_ticks
 from pipeline.store.sites import get_site
 from pipeline.store.snapshots import find
-from pipeline.workbench import moment
 
 LOOK_BACK = timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -130,6 +130,33 @@ def rollups(
             plain = frame.drop("buckets", "counts").with_columns(pl.col(pl.Float32).cast(pl.Float64).round(3))
             items.extend(RollupOut(**row) for row in plain.to_dicts())
     return Rollups(items=items)
+
+
+@router.get("/spans", response_model=Spans, responses=MISSING | FILES)
+def spans(
+    database: Database,
+    now: Now,
+    level: Annotated[
+        Literal["region", "global"], Query(description="what each region saw, or the vote of a site's regions")
+    ] = "global",
+    since: Since = None,
+    until: Until = None,
+    site: Annotated[list[str] | None, Query(max_length=500, description="only of these sites")] = None,
+    region: Regions = None,
+    format: Annotated[Format, Query(description="a file has no limit of rows")] = "json",  # noqa: A002
+) -> Spans | Response:
+    """What held from when to when, unknown time and pauses included: what every uptime here is made of."""
+    start, end = _span(now, since, until)
+    if format != "json":
+        what: Literal["spans", "verdicts"] = "spans" if level == "region" else "verdicts"
+        span = {"since": start, "until": end}
+        return download(database, what, format, now=now, **span, sites=site, regions=region, name=what)
+    with explained(), workbench(database, now) as frames:
+        found = frames.spans(site, start, end, region, level=level).head(MOST_ROLLUPS + 1).collect()
+    if found.height > MOST_ROLLUPS:
+        raise InvalidInputError([Problem("since", f"this is more than {MOST_ROLLUPS:,} rows: ask for less, or a file")])
+    keys = [name for name in ("site", "region", "since") if name in found.columns]
+    return Spans(items=[SpanOut(**row) for row in found.sort(keys).to_dicts()])
 
 
 def _span(now: datetime, since: str | None, until: str | None) -> tuple[datetime, datetime]:

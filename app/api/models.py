@@ -214,6 +214,28 @@ class Rollups(BaseModel):
     items: list[RollupOut]
 
 
+class SpanOut(BaseModel):
+    """A run of one state: up, degraded, down, unknown, maintenance or paused."""
+
+    site: str
+    region: str | None = Field(None, description="null where it is the vote of the site's regions")
+    state: str
+    since: datetime
+    until: datetime = Field(description="exclusive")
+    checks: int | None = Field(None, description="slots with a tick in it, of a region's")
+    down: int | None = Field(None, description="of a vote: regions that held it down when it began")
+    known: int | None = Field(None, description="of a vote: regions that knew")
+    regions: int | None = Field(None, description="of a vote: regions that were to check it")
+    began_after: datetime | None = Field(description="it began after this slot, which said otherwise; null: unknown")
+    ended_after: datetime | None = Field(description="it ended after this slot, which still said so")
+
+
+class Spans(BaseModel):
+    """Spans by site, region and time."""
+
+    items: list[SpanOut]
+
+
 class ChecksOut(BaseModel):
     """Checks that will go out within seconds; their ticks have the kind `manual`."""
 

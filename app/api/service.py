@@ -7,7 +7,7 @@ from datetime import datetime
 
 from fastapi import FastAPI
 
-from app.api import declared, errors, measurements, regions, sites
+from app.api import declared, dictionary, errors, measurements, objectives, regions, sites
 from app.api.gate import LARGEST_BODY
 from pipeline.ring import RingSource, no_keys
 
@@ -20,6 +20,7 @@ TAGS = [
     {"name": "sites", "description": "What someone wants to be up."},
     {"name": "regions", "description": "Where checks are made from."},
     {"name": "measurements", "description": "What checks found: each tick, and rollups of them."},
+    {"name": "objectives", "description": "What was promised, and what is left of its error budget."},
     {"name": "declared", "description": "Sites and regions from one file, as `betterstack apply` takes it."},
 ]
 
@@ -40,6 +41,6 @@ def create(clock: Callable[[], datetime], ring: RingSource = no_keys) -> FastAPI
     api.state.clock = clock
     api.state.ring = ring
     errors.install(api)
-    for module in (sites, regions, measurements, declared):
+    for module in (sites, regions, measurements, objectives, dictionary, declared):
         api.include_router(module.router)
     return api

@@ -11,6 +11,7 @@ from typing import ParamSpec
 import streamlit as st
 
 from app import data
+from app.components import ways
 from app.components.words import plain
 from pipeline.errors import InvalidInputError, NotFoundError, UnavailableError
 from pipeline.store.explained import AWAY
@@ -38,7 +39,10 @@ def explained(*, briefly: bool = False) -> Iterator[None]:
             st.button("Try again", key=f"retry-{id(error)}")
         _until_back(error)
     except NotFoundError as error:
-        st.warning(f"{plain(str(error))}.", icon=":material/search_off:")
+        said = str(error)
+        st.warning(f"{plain(said[:1].upper() + said[1:])}.", icon=":material/search_off:")
+        if not briefly:
+            ways.back()
     except InvalidInputError as error:  # an address that somebody wrote: our own pages ask for nothing of the kind
         said = "; ".join(problem.message for problem in error.problems)
         st.warning(f"{plain(said)}.", icon=":material/link_off:")

@@ -39,7 +39,9 @@ class _Trusted:
         self._chart = chart
 
     def to_dict(self) -> dict[str, Any]:
-        return self._chart.to_dict(validate=False)
+        spec = self._chart.to_dict(validate=False)
+        spec.pop("description", None)  # the page says it as `alt`, with what it knows of the data
+        return spec
 
 
 def trusted(chart: alt.Chart | alt.LayerChart) -> Any:

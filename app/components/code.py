@@ -18,7 +18,15 @@ up = pipeline.connect()
 """
 
 
-def states(key: str, window: Window, source: Source, width_s: int) -> str:
+def states(key: str, window: Window) -> str:
+    asked = f'["{key}"], {_over(window)}'
+    return f"""{_OPEN}regions = up.spans({asked}).collect()
+vote = up.spans({asked}, level="global").collect()
+charts.strip(charts.with_vote(regions, vote))"""
+
+
+def shares(key: str, window: Window, source: Source, width_s: int) -> str:
+    """Where the spans are too many for a bar."""
     if source is Source.TICKS:
         return f"{_OPEN}{_ticks(key, _over(window))}charts.strip(charts.states_of(ticks))"
     return f"{_OPEN}{_rollup(key, source, _over(window))}charts.shares(charts.shares_of(rollup, {_every(width_s)}))"
@@ -52,6 +60,26 @@ up.uptime(sites=["{key}"], start="-30d")
 charts.uptime(up.uptime(by=["region"], sites=["{key}"], start="-7d"))"""
 
 
+def policies(key: str, window: Window, regions: Collection[str] = ()) -> str:
+    return f"""\
+import pipeline
+from pipeline import analysis
+
+up = pipeline.connect()
+history = up.history(["{key}"], {_over(window)}{_named(regions)})
+analysis.by_policy(history)"""
+
+
+def waterfall(key: str, window: Window, policy: str, regions: Collection[str] = ()) -> str:
+    return f"""\
+import pipeline
+from pipeline import analysis, charts
+
+up = pipeline.connect()
+history = up.history(["{key}"], {_over(window)}{_named(regions)})
+charts.policy_waterfall(analysis.waterfall(history, "default", "{policy}"))"""
+
+
 def snapshots(key: str) -> str:
     return f"""\
 import pipeline
@@ -77,6 +105,17 @@ states = charts.states_of(ticks)
 charts.strip(states.with_columns(label=states["site"] + " · " + states["region"]))"""
 
 
+def budget(key: str) -> str:
+    drawn = "charts.budget(analysis.budget_left(spans, objective, now), analysis.forecast(spans, objective, now))"
+    return f"{_promised(key)}analysis.slo(spans, objective, now)\n{drawn}"
+
+
+def burn(key: str, factor: float) -> str:
+    return f"""{_promised(key)}times = [now - timedelta(minutes=15) * step for step in range(288)]
+evidence = up.spans(objective.sites, start="-6d")
+charts.burn(analysis.burn(spans, objective, times, evidence), factor={factor:g})"""
+
+
 def probers(span: str, width_s: int, regions: Iterable[str]) -> str:
     drawn = f'charts.probers(sampled, up.decisions(start="-{span}"{_named(regions)}))'
     return f"{_OPEN}{_samples(span, width_s, regions)}{drawn}"
@@ -92,6 +131,20 @@ def lag(name: str, span: str, width_s: int, regions: Iterable[str]) -> str:
 
 def decisions(span: str, regions: Iterable[str]) -> str:
     return f'{_OPEN}up.decisions(start="-{span}"{_named(regions)}).sort("at", descending=True)'
+
+
+def _promised(key: str) -> str:
+    return f"""\
+from datetime import UTC, datetime, timedelta
+
+import pipeline
+from pipeline import analysis, charts
+from pipeline.objectives import reach_of
+
+up = pipeline.connect()
+objective, now = up.objective("{key}"), datetime.now(UTC)
+spans = up.spans(objective.sites, start=reach_of(objective, now), level="global").collect()
+"""
 
 
 def _samples(span: str, width_s: int, regions: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import polars as pl
 import streamlit as st
 
 from app import data
-from app.components import flash
+from app.components import flash, kept
 from app.components.boundary import live
 from app.components.box import Box, Store
 from app.components.charting import draw
@@ -18,7 +18,7 @@ from pipeline.understood import Understood
 from pipeline.vocabulary import Kind, State
 
 _KEY = "watching"
-_FORM = "first"
+_FORM = kept.FIRST_BOX
 SHOWN = 6
 
 

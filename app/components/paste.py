@@ -29,11 +29,13 @@ def paste_box(
         with st.spinner(f"Reading {plain(url[:80])}"):
             box.fetch(url)
     pasted = box.pasted()
+    drawn_anew = box.get("interval") is None
     if pasted.form is not Form.DECLARED:  # which says all of this itself
         _defaults(form, box.regions, tags)
     if pasted.pages:
         _choice(form, pasted.pages)
-        pasted = box.pasted()
+    if pasted.pages or drawn_anew:
+        pasted = box.pasted()  # as the fields above say
     understood = box.understood(pasted)
     _buttons(box, pasted, understood)
     box.seen()  # as soon as the button says how many there are: a click may come while the preview is being drawn

@@ -67,7 +67,7 @@ def _delete(key: str) -> None:
 
 def _save_new(fields: dict[str, Any]) -> None:
     region = data.add_region(fields)
-    flash.say(f"{plain(region.name)} is added; {_next_step(region)}.")
+    flash.say(f"{plain(region.name)} is added; {_next_step(region)}.", to_do=not region.managed)
     dialogs.close()
 
 
@@ -75,7 +75,7 @@ def _save_changed(key: str, fields: dict[str, Any]) -> None:
     changed = meanwhile.changed(FORM, fields)
     region = data.change_region(key, changed, lambda now: meanwhile.check(FORM, fields, shown_fields(now)))
     elsewhere = "" if region.managed else f" Its probers are elsewhere: {_next_step(region)}."
-    flash.say(f"{plain(region.name)} is saved.{elsewhere}")
+    flash.say(f"{plain(region.name)} is saved.{elsewhere}", to_do=not region.managed)
     dialogs.close()
 
 

@@ -11,8 +11,11 @@ from app.components.boundary import live
 from app.components.charting import draw, titled, width_of
 from app.windows import DAY, HOUR, Window
 from pipeline import charts
+from pipeline.analysis.claims import FEW
+from pipeline.charts.latency import few
 from pipeline.charts.palette import gutter_of, over_buckets, over_range, widest
 from pipeline.charts.states import lasting
+from pipeline.charts.voted import ALL
 from pipeline.store.history import PHASES_FROM_TICKS, Detail, Source
 from pipeline.store.overview import SiteRow
 from pipeline.vocabulary import State
@@ -49,7 +52,7 @@ class _Lines(Struct, frozen=True):
 
 def gutter(row: SiteRow) -> int:
     """The pixels before the charts of a site's page, of which some have its regions there."""
-    return gutter_of(seen.region.key for seen in row.seen)
+    return gutter_of([ALL, *(seen.region.key for seen in row.seen)])
 
 
 def _reach(window: Window, detail: Detail) -> tuple[float, float] | None:
@@ -62,17 +65,23 @@ _seldom = live(60)(_over_time)
 
 
 def _states(row: SiteRow, window: Window, detail: Detail, lines: _Lines) -> None:
-    frame, ticks = detail.states, detail.source is Source.TICKS
-    width_s = width_of(frame)
-    note = "by region" if ticks else f"by region, share of each {_bucket(width_s)}; a failure is always tall enough"
+    ticks = detail.source is Source.TICKS
+    bar = data.state_bar(row.id, window, ticks=ticks)
+    frame = detail.states if bar is None else bar
+    width_s = width_of(detail.states)
+    if bar is None:
+        note = f"by region, share of each {_bucket(width_s)}; a failure is always tall enough"
+        shown = code.shares(row.key, window, detail.source, width_s)
+    else:
+        note = "by the vote of the regions, and by region"
+        shown = code.states(row.key, window)
     if not ticks and window.length <= DAY:
         note += "; single checks of that time are no longer kept"
-    shown = code.states(row.key, window, detail.source, width_s)
     titled("States", note, name=f"{row.key}-states", frame=frame, code=shown)
     if frame.is_empty():
         st.caption("◌ Nothing was called for in this time: it is before the site was added.")
         return
-    chart = charts.strip if ticks else charts.shares
+    chart = charts.shares if bar is None and not ticks else charts.strip
     draw(
         chart(frame, lines.over, gutter=lines.gutter),
         key="states",
@@ -84,7 +93,9 @@ def _latency(row: SiteRow, window: Window, detail: Detail, lines: _Lines) -> Non
     frame = detail.latency
     width_s = width_of(frame)
     of = "" if detail.source is Source.TICKS else f" of each {_bucket(width_s)}, within 1.1 %"
-    note = f"median, and up to the 95th percentile{of}; failures are crosses and not in it"
+    note = f"median, 25 to 75 % and 5 to 95 %{of}; failures are crosses"
+    if few(frame):
+        note += f"; grey: fewer than {FEW} checks a point"
     shown = code.latency(row.key, window, detail.source, width_s)
     titled("Latency", note, name=f"{row.key}-latency", frame=frame, code=shown)
     if frame["p50_ms"].count():

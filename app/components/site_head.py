@@ -9,7 +9,6 @@ import polars as pl
 import streamlit as st
 
 from app.components.words import (
-    NOTHING,
     ago,
     badge,
     cause,
@@ -19,19 +18,16 @@ from app.components.words import (
     lasted,
     mark,
     milliseconds,
-    percent,
     plain,
     reason,
     unlinked,
 )
-from pipeline.analysis.uptime import at_least, checks_for
+from pipeline.analysis.claims import CLAIM, checks_for, percent, shown
 from pipeline.store.overview import Seen, SiteRow
 from pipeline.store.uptime import Uptime
 from pipeline.vocabulary import State
 
 WINDOW_NAMES = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
-CLAIM = 0.999
-FEW = 100  # checks: below, a percentage of them says more than they do
 
 
 def verdict(row: SiteRow, now: datetime, *, confirming: bool) -> None:
@@ -77,18 +73,8 @@ def uptime_tiles(uptimes: Mapping[str, Uptime]) -> None:
 
 
 def claim(uptime: Uptime) -> str:
-    """The uptime that may be claimed, with as many digits as its checks carry.
-
-    Never 100 %, since checks without a failure only show "at least"; of a few checks not even that is worth a number.
-    """
-    if uptime.uptime is None:
-        return NOTHING
-    if uptime.down_s == 0:
-        bound = at_least(uptime.checks)
-        if bound is None:
-            return NOTHING
-        return f"≥ {percent(bound, 3 if bound > CLAIM else 2)}" if uptime.checks >= FEW else "no failure"
-    return percent(uptime.uptime, sum(uptime.checks >= many for many in (FEW, 10 * FEW, 100 * FEW)))
+    """The uptime that may be claimed: see `shown`."""
+    return shown(uptime.uptime, uptime.checks)
 
 
 def worths(uptimes: Mapping[str, Uptime]) -> dict[str, str]:

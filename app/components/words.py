@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import accumulate
 from unicodedata import bidirectional, east_asian_width
 
+from pipeline.analysis import claims
 from pipeline.charts.palette import SYMBOLS, sign
 from pipeline.charts.states import lasting
 from pipeline.store.overview import SiteRow
@@ -49,7 +50,7 @@ COLOURS = {
     State.MAINTENANCE: "blue",
     State.PAUSED: "gray",
 }
-NOTHING = "\N{EN DASH}"  # stands where there is no value
+NOTHING = claims.NOTHING  # stands where there is no value
 _CONTROLS = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}  # as pictures
 _TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")  # begins or ends of a direction
 _LINK = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)\S+|\S+@\S+\.\S+", re.IGNORECASE)
@@ -113,14 +114,6 @@ def milliseconds(ms: float | None) -> str:
 def grouped(count: int) -> str:
     """A whole number with its thousands apart, as everywhere on our pages."""
     return f"{count:,}".replace(",", " ")
-
-
-def percent(share: float | None, digits: int = 2) -> str:
-    """A share as per cent, cut and not rounded, so that 100 means all."""
-    if share is None:
-        return NOTHING
-    scale = 10**digits
-    return f"{int(share * 100 * scale + 1e-9) / scale:.{digits}f} %" if share < 1 else "100 %"
 
 
 def every(interval_s: int) -> str:

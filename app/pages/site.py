@@ -12,11 +12,13 @@ from app.components import (
     code,
     first_run,
     flash,
+    questions,
     sighting,
     site_charts,
     site_dialogs,
     site_head,
     site_overview,
+    site_policies,
     site_state,
     site_window,
     tab,
@@ -24,9 +26,10 @@ from app.components import (
 )
 from app.components.boundary import live
 from app.components.charting import draw, titled
+from app.components.site_regions import regions
 from app.components.ticks_table import is_test, ticks_table
 from app.components.words import plain
-from app.windows import HOUR
+from app.windows import HOUR, Window
 from pipeline import charts
 from pipeline.applicable import is_bare
 from pipeline.store.overview import SiteRow
@@ -51,7 +54,7 @@ def uptime(row: SiteRow) -> None:
     with st.skeleton(height=140):  # seen only where the store takes its time
         uptimes = {window: data.uptimes((row.id,), window, age_s=10)[row.id] for window in data.WINDOWS}
     frame = site_head.as_frame(uptimes)
-    note = "of the time that is known, mean over regions; degraded counts as up"
+    note = "of the time that is known, by the vote of the regions; degraded counts as up"
     titled("Uptime", note, name=f"{row.key}-uptime", frame=frame, code=code.uptime(row.key))
     site_head.uptime_tiles(uptimes)
 
@@ -87,18 +90,8 @@ def actions(row: SiteRow) -> None:
         st.button("Delete …", key="delete", on_click=site_dialogs.open_delete, args=([row.key],))
 
 
-def regions(row: SiteRow) -> tuple[str, ...]:
-    """From which regions latency, phases and checks are shown; none picked means all."""
-    keys = [seen.region.key for seen in row.seen]
-    picked = address.many("region", keys)
-    if len(keys) > 1:
-        with st.container(key="pick-region", width="content"):
-            st.pills("Regions", keys, selection_mode="multi", label_visibility="collapsed", **address.widget("region"))
-    return picked
-
-
-def over_time(row: SiteRow) -> tuple[str, ...]:
-    """The overview, what picks the window, and what is drawn of it; returns the regions that are picked."""
+def over_time(row: SiteRow) -> tuple[Window, tuple[str, ...]]:
+    """The overview, what picks the window, and what is drawn of it; returns the window and the regions picked."""
     now, created_at = data.utc_now(), data.site(row.key).created_at
     window = site_window.window(young=now - created_at < HOUR)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -106,8 +99,9 @@ def over_time(row: SiteRow) -> tuple[str, ...]:
         seen_from = regions(row)
     site_overview.overview(row, created_at, window, seen_from)
     site_window.line(window, now)
+    questions.links(row, window, seen_from)
     site_charts.over_time(row, window, seen_from)
-    return seen_from
+    return window, seen_from
 
 
 key = address.said("site")
@@ -126,5 +120,7 @@ else:
     head(key)
     seen(key)
     uptime(row)
-    newest(row, over_time(row))
+    window, seen_from = over_time(row)
+    newest(row, seen_from)
+    site_policies.policies(row, window, seen_from)
     site_dialogs.draw_open()

@@ -20,11 +20,11 @@ from pipeline.vocabulary import State
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PHASES = tuple(PHASE_COLOURS)
+SMOKE = {"p05_ms": 0.05, "p25_ms": 0.25, "p50_ms": 0.5, "p75_ms": 0.75, "p95_ms": 0.95}
 LATENCY = {
     "at": frames.TIME,
     "region": pl.String(),
-    "p50_ms": pl.Float64(),
-    "p95_ms": pl.Float64(),
+    **dict.fromkeys(SMOKE, pl.Float64()),
     "checks": pl.Int64(),
     "failed": pl.Int64(),
 }
@@ -50,7 +50,7 @@ _ANSWERED = pl.col("state").is_in([State.UP.value, State.DEGRADED.value])
 
 
 def latency_by(ticks: pl.DataFrame, every: timedelta) -> pl.DataFrame:
-    """Exact median and 95th percentile of the answered, trusted checks by region and bucket; `LATENCY`, with its gaps.
+    """Exact quantiles (`SMOKE`) of the answered, trusted checks by region and bucket; `LATENCY`, with its gaps.
 
     Frame TICKS in. Buckets are cut from the epoch; choose whole intervals, or one without a check looks like a gap.
     """
@@ -59,8 +59,7 @@ def latency_by(ticks: pl.DataFrame, every: timedelta) -> pl.DataFrame:
         bucketed(ticks, every)
         .group_by("at", "region")
         .agg(
-            good.quantile(0.5, "linear").alias("p50_ms"),
-            good.quantile(0.95, "linear").alias("p95_ms"),
+            *(good.quantile(share, "linear").alias(name) for name, share in SMOKE.items()),
             checks=_ANSWERED.sum().cast(pl.Int64),
             failed=(pl.col("state") == State.DOWN.value).sum().cast(pl.Int64),
         )
@@ -84,12 +83,10 @@ def latency_of(
     step, by = every or step_of(rollup["at"]), ["at", "region"]
     cut = rollup.with_columns(pl.col("at").dt.truncate(step), pl.col("region").cast(pl.String))
     checks, failed = (pl.col("up") + pl.col("degraded")).cast(pl.Int64), pl.col("down").cast(pl.Int64)
-    if every is None:
-        found = cut.select(*by, pl.col("p50_ms", "p95_ms").cast(pl.Float64), checks=checks, failed=failed)
-    else:
-        merged = histograms.with_quantiles(histograms.merge(cut, by), {"p50_ms": 0.5, "p95_ms": 0.95})
-        counted = cut.group_by(by).agg(checks=checks.sum(), failed=failed.sum())
-        found = counted.join(merged, on=by, how="left").with_columns(pl.col("p50_ms", "p95_ms").cast(pl.Float64))
+    told = cut.select(*by, "buckets", "counts")
+    merged = histograms.with_quantiles(told if every is None else histograms.merge(told, by), SMOKE)
+    counted = cut.group_by(by).agg(checks=checks.sum(), failed=failed.sum())
+    found = counted.join(merged, on=by, how="left").with_columns(pl.col(*SMOKE).cast(pl.Float64))
     return on_grid(found, step, *ends(found["at"], step, since, until))
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import polars as pl
 
+from pipeline.analysis.claims import percent, shown
 from pipeline.charts.palette import COLOURS, GROUND, extent, layered, legend, over_range, sign, time_axis
 from pipeline.charts.shapes import COUNTED
 from pipeline.vocabulary import State
 
 # How much of its row a state fills: the worse, the taller. Colour is then not the only sign.
-FILL = {State.UP: 0.36, State.PAUSED: 0.16, State.MAINTENANCE: 0.36, State.DEGRADED: 0.56, State.DOWN: 0.76}
+FILL = {State.UP: 0.36, State.PAUSED: 0.16, State.MAINTENANCE: 0.66, State.DEGRADED: 0.56, State.DOWN: 0.76}
 ROW = 24
 SHARE = 0.84  # of a region's row; the rest is the space to the next one
 SLIVER = 0.12  # of a row: what a failure takes at least, where a bucket is hours long
@@ -46,6 +49,9 @@ def _layer(
     height = {"band": FILL.get(state, 0.66)}
     if state is State.UNKNOWN:
         marks = alt.Chart(frame).mark_bar(height=height, fillOpacity=0.08, strokeDash=[3, 2], strokeWidth=1)
+        marks = marks.encode(stroke=alt.value(COLOURS[state]))
+    elif state is State.MAINTENANCE:  # an outline as well, since nothing counts in it, but a whole one, and filled
+        marks = alt.Chart(frame).mark_bar(height=height, fillOpacity=0.3, strokeWidth=1.2)
         marks = marks.encode(stroke=alt.value(COLOURS[state]))
     else:
         # The worse states keep an edge, or one failed check would be thinner than a pixel over a day.
@@ -204,8 +210,12 @@ def uptime(frame: pl.DataFrame) -> alt.LayerChart:
     """
     keys = [pl.col(name).cast(pl.String) for name in ("site", "region") if name in frame.columns] or [pl.lit("all")]
     named = frame if "label" in frame.columns else frame.with_columns(label=pl.concat_str(keys, separator=" · "))
+    checks = pl.col("checks") if "checks" in named.columns else pl.lit(None, pl.Int64)
+    # Written here, since a format in the chart would round up to 100 %.
+    said = {name: pl.col(name).map_elements(_cut, return_dtype=pl.String) for name in ("low", "high")}
     drawn = named.with_columns(
-        text=pl.format("{} %", (pl.col("uptime") * 100).round(3)),
+        pl.struct("uptime", checks.alias("checks")).map_elements(_claimed, return_dtype=pl.String).alias("shown"),
+        *(text.alias(f"said_{name}") for name, text in said.items()),
         colour=pl.when(pl.col("uptime").is_null()).then(pl.lit(COLOURS[State.UNKNOWN])).otherwise(pl.lit("#5b62d9")),
     )
     least = drawn["low"].min()
@@ -213,9 +223,9 @@ def uptime(frame: pl.DataFrame) -> alt.LayerChart:
     base = alt.Chart(drawn).encode(alt.Y("label:N", sort=None, axis=alt.Axis(title=None, ticks=False, domain=False)))
     tooltip = [
         alt.Tooltip("label:N", title="series"),
-        alt.Tooltip("uptime:Q", format=".4%"),
-        alt.Tooltip("low:Q", title="at least", format=".4%"),
-        alt.Tooltip("high:Q", title="at most", format=".4%"),
+        alt.Tooltip("shown:N", title="uptime"),
+        alt.Tooltip("said_low:N", title="at least"),
+        alt.Tooltip("said_high:N", title="at most"),
         alt.Tooltip("coverage:Q", title="known", format=".2%"),
     ]
     axis = alt.Axis(title=None, format=".2%", tickCount=5)
@@ -229,6 +239,14 @@ def uptime(frame: pl.DataFrame) -> alt.LayerChart:
         alt.X("uptime:Q"), alt.Color("colour:N", scale=None), tooltip=tooltip
     )
     return layered(bounds, point, height=max(1, len(drawn)) * ROW + GROUND)
+
+
+def _claimed(row: dict[str, Any]) -> str:
+    return shown(row["uptime"], row["checks"])
+
+
+def _cut(share: float) -> str:
+    return percent(share, 4)
 
 
 def lasting(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -57,19 +58,22 @@ def vote(standing: Standing, at: datetime) -> State:
     return standing.state if fresh else State.UNKNOWN
 
 
-def verdict(votes: Mapping[int, State]) -> State:
-    """The vote of a site's regions, keyed by region.
+def verdict(votes: Mapping[int, State], quorum: int | None = None) -> State:
+    """The vote of a site's regions, keyed by region. See `decided`."""
+    counts = Counter(votes.values())
+    known = len(votes) - counts[State.UNKNOWN]
+    return decided(known, counts[State.DOWN], counts[State.DEGRADED], len(votes), quorum)
 
-    Down needs a majority of the regions that know, and at least two of them where the site has two.
-    Where fewer than that know anything, nobody knows. A minority that sees it down makes it degraded.
+
+def decided(known: int, down: int, degraded: int, regions: int, quorum: int | None = None) -> State:
+    """The verdict, of how many regions are to check a site, know its state, hold it down, hold it degraded.
+
+    Down needs the quorum: a majority of the regions that know if none is named, and at least two of them where the
+    site has two. Where fewer than that know anything, nobody knows. A minority that sees it down makes it degraded.
     """
-    known = [state for state in votes.values() if state is not State.UNKNOWN]
-    least = min(2, len(votes))
-    if not known or len(known) < least:
+    least = min(quorum or 2, regions)
+    if not known or known < least:
         return State.UNKNOWN
-    down = sum(state is State.DOWN for state in known)
-    if down >= max(least, len(known) // 2 + 1):
+    if down >= (least if quorum else max(least, known // 2 + 1)):
         return State.DOWN
-    if down or State.DEGRADED in known:
-        return State.DEGRADED
-    return State.UP
+    return State.DEGRADED if down or degraded else State.UP

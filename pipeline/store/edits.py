@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline.declared import expect_of
 from pipeline.store import tables as t
+from pipeline.store.marks import mark_days
 from pipeline.vocabulary import Auth, Family, Network, Spec
 
 EDIT_LOCK = 0x65646974  # "edit"
@@ -163,6 +164,8 @@ def _write_revisions(
         at = max(effective_at + max(0, position - AT_ONCE) * SPREAD, earliest.get((site_id, region_id), effective_at))
         rows.append({"site_id": site_id, "region_id": region_id, "effective_at": at, "active": True, **row})
     connection.execute(insert(t.revisions), [{**row, "actor": actor} for row in rows])
+    times = [row["effective_at"] for row in rows]
+    mark_days(connection, {row["site_id"] for row in rows}, min(times), max(times))
 
 
 def _follow(

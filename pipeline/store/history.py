@@ -17,9 +17,9 @@ from psycopg import sql
 from sqlalchemy import Connection, text
 
 from pipeline.analysis import histograms
+from pipeline.analysis.accounts import accounted, expected
 from pipeline.analysis.rollups import KEY
 from pipeline.analysis.spans import SERIES
-from pipeline.analysis.uptime import accounted, expected
 from pipeline.charts.shapes import COUNTED, bucket_of, grid, latency_of
 from pipeline.charts.shares import overview_of, seconds_by_state, shares_of
 from pipeline.frames import HOURS, TIME, schema

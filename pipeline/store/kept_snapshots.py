@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import psycopg
 
@@ -15,6 +15,7 @@ from pipeline.vocabulary import OUTCOME_CODES, Tick
 
 log = logging.getLogger(__name__)
 
+KEPT = timedelta(days=30)  # what somebody else's server said is looked at for a month's report, not longer
 LARGEST = 128 * 1024  # letters of JSON: what a prober of ours sends has 30 000 at most, and a letter may take six
 MOST_A_SERIES = 200  # a month of a site that fails in a new way every three hours; the newest stay
 

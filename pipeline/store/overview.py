@@ -198,7 +198,7 @@ def last_changes(connection: Connection, *, limit: int) -> list[Change]:
     query = (
         select(t.sites.c.key, t.sites.c.name, t.transitions)
         .join(t.sites, t.sites.c.id == t.transitions.c.site_id)
-        .where(t.sites.c.deleted_at.is_(None))
+        .where(t.sites.c.deleted_at.is_(None), t.transitions.c.kind == "verdict")
         .order_by(t.transitions.c.id.desc())
         .limit(limit)
     )

@@ -10,7 +10,6 @@ ticks are read in a later one, so every tick whose mark is gone is seen. A tick 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -21,8 +20,12 @@ from psycopg import sql
 
 from pipeline.analysis.rollups import KEY, daily, hourly
 from pipeline.analysis.spans import SERIES
-from pipeline.frames import HOURS, TIME, schema
+from pipeline.analysis.splices import windows_of
+from pipeline.frames import HOUR_ROWS, HOURS, TIME, Frame, schema
 from pipeline.judge.verdict import INTERVALS_HELD
+from pipeline.store import spans
+from pipeline.store.copies import copied, copy_in, listed, us
+from pipeline.store.lake_days import cold
 from pipeline.store.slots import DAY, HOUR, LONGEST_HOLD, chunks, ticks_around, ticks_between
 
 ROLL_LOCK = 0x726F6C6C  # "roll"
@@ -30,7 +33,6 @@ BATCH = 20_000  # series-hours in one transaction: some 14 s at the 5 s interval
 LARGE = 3_000_000  # ticks that a recomputation reads at a time, not hour by hour
 
 _HOURS, _DAYS = sql.Identifier("rollups_hour"), sql.Identifier("rollups_day")
-_NAMES = sql.SQL(", ").join(map(sql.Identifier, HOURS))
 
 _TAKE = """
     with chosen as (
@@ -45,10 +47,9 @@ _TAKE = """
     select distinct at, site_id, region_id from gone
 """
 _STORED = sql.SQL("""
-    select extract(epoch from at)::int8 as at, {rest} from {table}
+    select {columns} from {table}
     where at >= {since} and at < {until} and (site_id = any({sites}) or {everybody})
 """)
-_REST = sql.SQL(", ").join(sql.Identifier(name) for name in HOURS if name != "at")
 _FORGET = sql.SQL("""
     delete from {table} r using unnest(%s::timestamptz[], %s::int[], %s::int[]) as k (at, site_id, region_id)
     where r.site_id = k.site_id and r.region_id = k.region_id and r.at = k.at
@@ -70,22 +71,36 @@ class Rolled(Struct, frozen=True):
 def roll(connection: psycopg.Connection, *, before: datetime, after: Mark | None = None, limit: int = BATCH) -> Rolled:
     """Take marked hours that begin before `before`, oldest first and `limit` at most, and rebuild them and their days.
 
+    Days' spans with them; and the votes of marked site-days, as many at most.
+
     Runs in the caller's transaction. Call it again with `last` as `after` until that is None: a pass over all marks
     ends, though the recorder makes new ones meanwhile.
     """
     connection.execute("select pg_advisory_xact_lock(%s)", [ROLL_LOCK])
     dirty = take_dirty(connection, before=before, after=after, limit=limit)
-    if dirty.is_empty():
+    revoted = spans.take_days(connection, limit)
+    if dirty.is_empty() and revoted.is_empty():
         return Rolled(0, 0, None)
     ahead, hours = _rebuild(connection, dirty)
     touched = dirty
     if not ahead.is_empty():
         _, further = _rebuild(connection, ahead)
         touched, hours = pl.concat([dirty, ahead]), pl.concat([hours, further])
+    were = spans.pieces_around(connection, windows_of(touched))
     _replace(connection, _HOURS, touched, hours)
     days = touched.with_columns(pl.col("at").dt.truncate("1d")).unique()
-    _replace(connection, _DAYS, days, _days_of(connection, days))
-    return Rolled(touched.height, days.height, dirty.row(-1) if dirty.height == limit else None)
+    for part in days.sort(KEY).partition_by("at", maintain_order=True):
+        _replace_day(connection, part)
+    renewed = spans.renew_regions(connection, touched, were, hours)
+    spans.renew_votes(connection, touched, renewed, revoted)
+    more = limit in (dirty.height, revoted.height)
+    return Rolled(touched.height, days.height, (dirty.row(-1) if dirty.height else after or FIRST) if more else None)
+
+
+def without_lake(connection: psycopg.Connection) -> Mark:
+    """The mark after which no hour needs a tick that lies in the lake alone."""
+    row = connection.execute("select max(at) from lake_days where dropped_at is not null").fetchone()
+    return (row[0] + DAY + LONGEST_HOLD, 0, 0) if row and row[0] else FIRST
 
 
 def take_dirty(
@@ -109,8 +124,10 @@ def recompute(connection: psycopg.Connection, since: datetime, until: datetime) 
         [since - LONGEST_HOLD, until],
     ).fetchone()
     count, longest_s = row or (0, 0)
+    if archived := cold(connection, since - LONGEST_HOLD, until):
+        count, longest_s = count + sum(each.rows for each in archived), DAY.total_seconds()
     lookback = INTERVALS_HELD * timedelta(seconds=longest_s)
-    found = [pl.DataFrame(schema=schema(HOURS))]
+    found = [pl.DataFrame(schema=schema(HOUR_ROWS))]
     for start, end in _windows(since, until, HOUR if count > LARGE else until - since):
         ticks = ticks_between(connection, start - lookback, end)
         found.append(hourly(ticks).filter(pl.col("at") >= start, pl.col("at") < end))
@@ -121,12 +138,14 @@ def recompute(connection: psycopg.Connection, since: datetime, until: datetime) 
 def verify(connection: psycopg.Connection, since: datetime, until: datetime) -> list[str]:
     """How the stored rollups of those UTC days differ from a recomputation, one sentence each."""
     since, until = _day(since), _day(until - timedelta(microseconds=1)) + DAY
-    fresh = dict(zip(("hour", "day"), recompute(connection, since, until), strict=True))
-    tables = {"hour": _HOURS, "day": _DAYS}
+    hours, days = recompute(connection, since, until)
+    regions, sites = spans.recomputed(connection, hours, since, until)
+    within = sql.SQL("at >= {} and at < {}").format(since, until)
     return [
-        difference
-        for name, table in tables.items()
-        for difference in _differences(name, stored(connection, table, since, until), fresh[name])
+        *_differences("hour", stored(connection, _HOURS, since, until, frame=HOUR_ROWS), hours, KEY),
+        *_differences("day", stored(connection, _DAYS, since, until), days, KEY),
+        *_differences("span from", spans.stored_regions(connection, within), regions, ("since", *SERIES)),
+        *_differences("span from", spans.stored_sites(connection, within), sites, ("since", "site_id")),
     ]
 
 
@@ -136,27 +155,19 @@ def stored(
     since: datetime,
     until: datetime,
     sites: Sequence[int] | None = None,
+    frame: Frame = HOURS,
 ) -> pl.DataFrame:
-    """Stored rollups (frame HOURS, sorted) that begin in [since, until), of all sites or the named ones."""
+    """Stored rollups (frame HOURS or HOUR_ROWS, sorted) that begin in [since, until), of all sites or of these."""
+    types = schema(frame)
     query = _STORED.format(
-        rest=_REST,
+        columns=sql.SQL(", ").join(us(name) if types[name] == TIME else sql.Identifier(name) for name in types),
         table=table,
         since=sql.Literal(since),
         until=sql.Literal(until),
         sites=sql.Literal(list(sites or [])),
         everybody=sql.Literal(sites is None),
     )
-    with connection.cursor() as cursor, cursor.copy(sql.SQL("copy ({}) to stdout (format csv)").format(query)) as copy:
-        text = b"".join(bytes(part) for part in copy)
-    types = schema(HOURS)
-    read = {name: pl.String() if isinstance(dtype, pl.List) else dtype for name, dtype in types.items()}
-    if not text:
-        return pl.DataFrame(schema=types)
-    frame = pl.read_csv(io.BytesIO(text), has_header=False, schema=read | {"at": pl.Int64()})
-    return frame.with_columns(
-        pl.from_epoch("at").cast(TIME),
-        *(_numbers(name).cast(dtype) for name, dtype in types.items() if isinstance(dtype, pl.List)),
-    ).sort(KEY)
+    return copied(connection, query, types).sort(KEY)
 
 
 def _rebuild(connection: psycopg.Connection, dirty: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -165,7 +176,7 @@ def _rebuild(connection: psycopg.Connection, dirty: pl.DataFrame) -> tuple[pl.Da
     A tick marks the hours that it is held into. It also ends what the tick before it held, and that one's interval
     may have been longer: the hours up to its lapse were never marked.
     """
-    further, found = [dirty.clear()], [pl.DataFrame(schema=schema(HOURS))]
+    further, found = [dirty.clear()], [pl.DataFrame(schema=schema(HOUR_ROWS))]
     for chunk in chunks(dirty):
         ticks = ticks_around(connection, chunk)
         found.append(hourly(ticks).join(chunk, on=KEY, how="semi"))
@@ -184,53 +195,34 @@ def _held_beyond(ticks: pl.DataFrame, chunk: pl.DataFrame) -> pl.DataFrame:
     return hours.join(first, on=SERIES).filter(pl.col("at") > pl.col("first")).select(KEY)
 
 
-def _days_of(connection: psycopg.Connection, days: pl.DataFrame) -> pl.DataFrame:
-    found = [pl.DataFrame(schema=schema(HOURS))]
-    for part in days.sort(KEY).partition_by("at", maintain_order=True):
-        day, sites = part["at"][0], part["site_id"].unique().to_list()
-        hours = stored(connection, _HOURS, day, day + DAY, sites)
-        found.append(daily(hours.join(part, on=SERIES, how="semi")))
-    return pl.concat(found)
+def _replace_day(connection: psycopg.Connection, series: pl.DataFrame) -> None:
+    """Rebuild the rollups of a day, of these series, from their hours."""
+    day, sites = series["at"][0], series["site_id"].unique().to_list()
+    hours = stored(connection, _HOURS, day, day + DAY, sites).join(series, on=SERIES, how="semi")
+    _replace(connection, _DAYS, series, daily(hours))
 
 
 def _replace(connection: psycopg.Connection, table: sql.Identifier, keys: pl.DataFrame, rows: pl.DataFrame) -> None:
     """Delete what is stored under `keys` and store `rows`: a key without a row is gone after."""
-    connection.execute(_FORGET.format(table=table), [keys[name].to_list() for name in KEY])
-    lists = [name for name, dtype in schema(HOURS).items() if isinstance(dtype, pl.List)]
-    text = rows.with_columns(_array(name) for name in lists).write_csv(
-        include_header=False, datetime_format="%Y-%m-%d %H:%M:%S%.6f+00"
-    )
-    copying = sql.SQL("copy {} ({}) from stdin (format csv)").format(table, _NAMES)
-    with connection.cursor() as cursor, cursor.copy(copying) as copy:
-        copy.write(text)
+    connection.execute(_FORGET.format(table=table), listed(keys.select(KEY)))
+    copy_in(connection, table, rows)
 
 
-def _array(name: str) -> pl.Expr:
-    """A list column as Postgres writes arrays."""
-    return pl.concat_str(pl.lit("{"), pl.col(name).cast(pl.List(pl.String)).list.join(","), pl.lit("}")).alias(name)
-
-
-def _numbers(name: str) -> pl.Expr:
-    """An array as Postgres writes it as a list of strings of digits."""
-    inside = pl.col(name).str.strip_chars("{}")
-    return pl.when(inside == "").then(pl.lit([], pl.List(pl.String))).otherwise(inside.str.split(",")).alias(name)
-
-
-def _differences(name: str, have: pl.DataFrame, want: pl.DataFrame) -> Iterator[str]:
-    for row in have.join(want, on=KEY, how="anti").select(KEY).iter_rows():
+def _differences(name: str, have: pl.DataFrame, want: pl.DataFrame, key: Sequence[str]) -> Iterator[str]:
+    for row in have.join(want, on=key, how="anti").select(key).iter_rows():
         yield f"{name} {_words(row)} is stored, but no tick tells of it"
-    for row in want.join(have, on=KEY, how="anti").select(KEY).iter_rows():
+    for row in want.join(have, on=key, how="anti").select(key).iter_rows():
         yield f"{name} {_words(row)} is not stored"
-    both = have.join(want, on=KEY, how="inner", suffix=" recomputed").sort(KEY)
-    for column in (column for column in HOURS if column not in KEY):
+    both = have.join(want, on=key, how="inner", suffix=" recomputed").sort(key)
+    for column in (column for column in have.columns if column not in key):
         differs = both.filter(pl.col(column).ne_missing(pl.col(f"{column} recomputed")))
-        for *key, stored_value, fresh_value in differs.select(*KEY, column, f"{column} recomputed").iter_rows():
-            yield f"{name} {_words(key)}: {column} is {stored_value}, recomputed {fresh_value}"
+        for *found, stored_value, fresh_value in differs.select(*key, column, f"{column} recomputed").iter_rows():
+            yield f"{name} {_words(found)}: {column} is {stored_value}, recomputed {fresh_value}"
 
 
 def _words(key: Sequence[object]) -> str:
-    at, site, region = key
-    return f"{at:%Y-%m-%d %H:%M} of site {site} from region {region}"
+    at, site, *region = key
+    return f"{at:%Y-%m-%d %H:%M} of site {site}" + "".join(f" from region {number}" for number in region)
 
 
 def _day(at: datetime) -> datetime:

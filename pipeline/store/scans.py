@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import datetime
 
 import polars as pl
-from msgspec import Struct
 from polars.io.plugins import register_io_source
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pipeline.frames import KEY, TICKS, decoded, schema, state_of
+from pipeline.frames import TICKS, decoded, schema, state_of
 from pipeline.store.engine import plain_dsn
+from pipeline.store.lake_reads import cold_days, lake_batches
+from pipeline.wanted import DAY, Names, Wanted, midnight, steps
 
+BATCH_BYTES = 4 * 2**20  # of COPY: what reads a day in pieces should not hold much of it
 READ_ONLY = "-c timezone=UTC -c default_transaction_read_only=on"
-
-
-class Wanted(Struct, frozen=True):
-    """Which rows: a time window, and numbers of sites and regions, None for all."""
-
-    since: datetime
-    until: datetime
-    site_ids: Collection[int] | None = None
-    region_ids: Collection[int] | None = None
-
-
-class Names(Struct, frozen=True):
-    """Keys by number, of all sites and regions that ever were."""
-
-    sites: Mapping[int, str]
-    regions: Mapping[int, str]
-
-    def site(self) -> pl.Expr:
-        return _keys("site", self.sites)
-
-    def region(self) -> pl.Expr:
-        return _keys("region", self.regions)
-
-
-def _keys(name: str, keys: Mapping[int, str]) -> pl.Expr:
-    words = pl.col(f"{name}_id").replace_strict(list(keys), list(keys.values()), return_dtype=pl.String, default=None)
-    return words.cast(KEY).alias(name)
 
 
 def conditions(wanted: Wanted, at: str) -> sql.Composed:
@@ -61,6 +35,7 @@ def batches(dsn: str, query: sql.Composable) -> Iterator[pl.DataFrame]:
         dbapi.connect(make_conninfo(plain_dsn(dsn), options=READ_ONLY, application_name="workbench")) as connection,
         connection.cursor() as cursor,
     ):
+        cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
         cursor.execute(query.as_string())
         reader = cursor.fetch_record_batch()
         for batch in reader:
@@ -84,7 +59,7 @@ def scan_ticks(dsn: str, wanted: Wanted, names: Callable[[], Names]) -> pl.LazyF
     ) -> Iterator[pl.DataFrame]:
         columns = with_columns if with_columns is not None else types.names()
         left = n_rows
-        for frame in tick_batches(dsn, wanted, names(), columns):
+        for frame in tick_batches(dsn, wanted, names(), columns, predicate):
             part = frame if predicate is None else frame.filter(predicate)
             yield part if left is None else part.head(left)
             left = None if left is None else left - part.height
@@ -94,8 +69,28 @@ def scan_ticks(dsn: str, wanted: Wanted, names: Callable[[], Names]) -> pl.LazyF
     return register_io_source(source, schema=types, is_pure=False)
 
 
-def tick_batches(dsn: str, wanted: Wanted, names: Names, columns: Collection[str]) -> Iterator[pl.DataFrame]:
-    """The rows wanted, these columns of frame TICKS, some megabytes at a time. At least one frame, if empty."""
+def tick_batches(
+    dsn: str, wanted: Wanted, names: Names, columns: Collection[str], predicate: pl.Expr | None = None
+) -> Iterator[pl.DataFrame]:
+    """The rows wanted, these columns of frame TICKS, some megabytes at a time, UTC day by day where some are archived.
+
+    Days that were dropped come from the lake, where `predicate` leaves out what the caller leaves out anyway. At least
+    one frame, if empty. Errors: UnavailableError.
+    """
+    cold = cold_days(dsn, wanted.since, wanted.until)
+    if not cold:
+        yield from _hot_batches(dsn, wanted, names, columns)
+        return
+    yield pl.DataFrame(schema=schema(TICKS, columns))
+    for day in steps(wanted, DAY):
+        archived = cold.get(midnight(day.since))
+        if archived is None:
+            yield from _hot_batches(dsn, day, names, columns)
+        else:
+            yield from lake_batches(archived, day, names, columns, predicate)
+
+
+def _hot_batches(dsn: str, wanted: Wanted, names: Names, columns: Collection[str]) -> Iterator[pl.DataFrame]:
     types = schema(TICKS, columns)
     derived = {"site": names.site(), "region": names.region(), "state": state_of()}
     needed = {"site": "site_id", "region": "region_id", "state": "outcome"}

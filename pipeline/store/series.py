@@ -21,6 +21,7 @@ from pipeline.charts.shapes import (
     LATENCY,
     PHASES,
     SILENCES,
+    SMOKE,
     bucket_of,
     fleet_on_grid,
     grid,
@@ -71,10 +72,8 @@ _RECENT = text("""
 # takes three times as long.
 _LATENCY = text("""
     select date_bin(make_interval(secs => :width_s), s.scheduled_at, :origin) as at, r.key as region,
-        percentile_cont(0.5) within group (order by s.latency_ms)
-            filter (where s.outcome = any(:answered) and s.trusted) as p50_ms,
-        percentile_cont(0.95) within group (order by s.latency_ms)
-            filter (where s.outcome = any(:answered) and s.trusted) as p95_ms,
+        percentile_cont(cast(:shares as float8[])) within group (order by s.latency_ms)
+            filter (where s.outcome = any(:answered) and s.trusted) as quantiles,
         count(*) filter (where s.outcome = any(:answered)) as checks,
         count(*) filter (where s.outcome = any(:failed)) as failed
     from ticks s join regions r on r.id = s.region_id
@@ -144,14 +143,19 @@ def recent_ticks(
 def latency_over_time(
     connection: Connection, site_id: int, *, since: datetime, until: datetime, regions: Collection[str] | None = None
 ) -> pl.DataFrame:
-    """Exact median and 95th percentile of the answered ticks by bucket and region, with the failed ones counted beside.
+    """Exact quantiles (`SMOKE`) of the answered ticks by bucket and region, with the failed ones counted beside.
 
     Columns `LATENCY`. For ranges of more than a day see `pipeline.store.history`.
     """
     given = {"site_id": site_id, "since": since, "until": until}
     width_s = _width_s(connection, given)
     given |= {"width_s": width_s, "origin": EPOCH, "answered": ANSWERED, "failed": FAILED}
-    frame = pl.DataFrame([dict(row) for row in connection.execute(_LATENCY, given).mappings()], schema=LATENCY)
+    rows = connection.execute(_LATENCY, given | {"shares": list(SMOKE.values())})
+    told = [
+        (at, region, *(quantiles or [None] * len(SMOKE)), checks, failed)
+        for at, region, quantiles, checks, failed in rows
+    ]
+    frame = pl.DataFrame(told, schema=LATENCY, orient="row")
     if regions:
         frame = frame.filter(pl.col("region").is_in(list(regions)))
     return on_grid(frame, timedelta(seconds=width_s), *_buckets(since, until, width_s))

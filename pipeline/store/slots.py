@@ -13,6 +13,7 @@ from psycopg import sql
 from pipeline.analysis.spans import SERIES
 from pipeline.frames import KIND, TICKS, TIME, schema, state_of
 from pipeline.judge.verdict import INTERVALS_HELD
+from pipeline.store.cold import cold_around, cold_between, cold_sites
 from pipeline.store.ticks import KINDS
 from pipeline.vocabulary import Kind
 
@@ -85,7 +86,14 @@ def chunks(dirty: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 def ticks_around(connection: psycopg.Connection, chunk: pl.DataFrame) -> pl.DataFrame:
-    """The scheduled ticks of a chunk's series-hours, and for each the last slot before it; some of them twice."""
+    """The scheduled ticks of a chunk's series-hours, and for each the last slot before it; some of them twice.
+
+    Those of days that were dropped come from the lake. Errors: psycopg's, UnavailableError.
+    """
+    return pl.concat([_hot_around(connection, chunk), cold_around(connection, chunk, _READ, LONGEST_HOLD)])
+
+
+def _hot_around(connection: psycopg.Connection, chunk: pl.DataFrame) -> pl.DataFrame:
     keys = {
         "hours": chunk["at"].to_list(),
         "sites": chunk["site_id"].to_list(),
@@ -104,13 +112,15 @@ def ticks_around(connection: psycopg.Connection, chunk: pl.DataFrame) -> pl.Data
 
 
 def ticks_between(connection: psycopg.Connection, since: datetime, until: datetime) -> pl.DataFrame:
-    """Every series' scheduled ticks of [since, until)."""
-    return _ticks(connection, _BETWEEN, since=since, until=until)
+    """Every series' scheduled ticks of [since, until), those that lie in the lake with them."""
+    hot = _ticks(connection, _BETWEEN, since=since, until=until)
+    return pl.concat([hot, cold_between(connection, since, until, _READ)])
 
 
 def ticks_of(connection: psycopg.Connection, sites: Sequence[int], since: datetime, until: datetime) -> pl.DataFrame:
-    """The scheduled ticks of these sites in [since, until)."""
-    return _ticks(connection, _OF_SITES, sites=list(sites), since=since, until=until)
+    """The scheduled ticks of these sites in [since, until), those that lie in the lake with them."""
+    hot = _ticks(connection, _OF_SITES, sites=list(sites), since=since, until=until)
+    return pl.concat([hot, cold_sites(connection, sites, since, until, _READ)])
 
 
 def _ticks(connection: psycopg.Connection, query: sql.SQL, **values: object) -> pl.DataFrame:

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, RowMapping, func, select
 from pipeline.snapshots import from_plain
 from pipeline.store import tables as t
 from pipeline.store.newest import Place, page_query, read_page
-from pipeline.store.scans import Wanted
 from pipeline.vocabulary import OUTCOME_CODES, STATE_OF, Outcome, Snapshot, State
+from pipeline.wanted import Wanted
 
 OUTCOMES = list(Outcome)
 _PAGE = page_query(

@@ -131,26 +131,32 @@ audit = _table(
     _is("detail", JSONB),
 )
 
-ticks = _table(
-    "ticks",
-    _when("scheduled_at", primary_key=True),
-    _when("started_at", optional=True),
-    _int("site_id", primary_key=True),
-    _int("region_id", primary_key=True),
-    _int("interval_s"),
-    _int("revision"),
-    _int("bytes", optional=True),
-    *(_maybe(f"{name}_ms", REAL) for name in ("dns", "connect", "tls", "ttfb", "transfer", "latency", "error")),
-    Column("attempt", SmallInteger, primary_key=True, autoincrement=False),
-    _is("outcome", SmallInteger),
-    _maybe("status", SmallInteger),
-    *(_is(name, SmallInteger) for name in ("kind", "clock", "source")),
-    _is("final", Boolean),
-    _is("trusted", Boolean),
-    _is("prober", Text),
-    _maybe("ip", Text),
-    _maybe("detail", Text),
-)
+
+def _ticks(name: str) -> Table:
+    return _table(
+        name,
+        _when("scheduled_at", primary_key=True),
+        _when("started_at", optional=True),
+        _int("site_id", primary_key=True),
+        _int("region_id", primary_key=True),
+        _int("interval_s"),
+        _int("revision"),
+        _int("bytes", optional=True),
+        *(_maybe(f"{phase}_ms", REAL) for phase in ("dns", "connect", "tls", "ttfb", "transfer", "latency", "error")),
+        Column("attempt", SmallInteger, primary_key=True, autoincrement=False),
+        _is("outcome", SmallInteger),
+        _maybe("status", SmallInteger),
+        *(_is(code, SmallInteger) for code in ("kind", "clock", "source")),
+        _is("final", Boolean),
+        _is("trusted", Boolean),
+        _is("prober", Text),
+        _maybe("ip", Text),
+        _maybe("detail", Text),
+    )
+
+
+ticks = _ticks("ticks")
+late_ticks = _ticks("late_ticks")
 
 series = _table(
     "series",
@@ -189,7 +195,7 @@ verdicts = _table(
 transitions = _table(
     "transitions",
     _identity(),
-    _int("site_id"),
+    _int("site_id", optional=True),
     _when("at"),
     _when("recorded_at"),
     _is("from_state", Text),
@@ -197,6 +203,9 @@ transitions = _table(
     _is("votes", JSONB),
     _when("claimed_at", optional=True),
     _when("delivered_at", optional=True),
+    _is("kind", Text),
+    _int("objective_id", optional=True),
+    _is("detail", JSONB),
 )
 
 dirty_hours = _table("dirty_hours", _when("at"), _int("site_id"), _int("region_id"))
@@ -204,6 +213,7 @@ dirty_hours = _table("dirty_hours", _when("at"), _int("site_id"), _int("region_i
 
 def _rollups(name: str) -> Table:
     counts = ("checks", "up", "degraded", "down", "unknown", "attempts", "first_failures", "untrusted")
+    pieces = [_is("pieces", ARRAY(BigInteger))] if name == "rollups_hour" else []
     return _table(
         name,
         _when("at", primary_key=True),
@@ -216,11 +226,110 @@ def _rollups(name: str) -> Table:
         _is("counts", ARRAY(Integer)),
         _when("last_until", optional=True),
         _maybe("last_state", SmallInteger),
+        *pieces,
     )
 
 
 rollups_hour = _rollups("rollups_hour")
 rollups_day = _rollups("rollups_day")
+
+spans_region = _table(
+    "spans_region",
+    _when("since", primary_key=True),
+    _when("until"),
+    _when("at"),
+    _when("last_at"),
+    _int("site_id", primary_key=True),
+    _int("region_id", primary_key=True),
+    _int("checks"),
+    _is("state", SmallInteger),
+)
+
+spans_site = _table(
+    "spans_site",
+    _when("since", primary_key=True),
+    _when("until"),
+    _when("at"),
+    _when("began_after", optional=True),
+    _when("ended_after", optional=True),
+    _int("site_id", primary_key=True),
+    *(_is(name, SmallInteger) for name in ("state", "down", "known", "regions")),
+)
+
+dirty_days = _table("dirty_days", _when("at"), _int("site_id"))
+
+_PHASES = ("dns", "connect", "tls", "ttfb", "transfer")
+phases_hour = _table(
+    "phases_hour",
+    _when("at", primary_key=True),
+    _int("site_id", primary_key=True),
+    _int("region_id", primary_key=True),
+    *(_maybe(f"{phase}_p{percent}_ms", REAL) for phase in _PHASES for percent in (50, 95)),
+)
+phases_day = _table(
+    "phases_day",
+    _when("at", primary_key=True),
+    _int("site_id", primary_key=True),
+    _int("region_id", primary_key=True),
+    Column("phase", Text, primary_key=True),
+    _is("buckets", ARRAY(SmallInteger)),
+    _is("counts", ARRAY(Integer)),
+)
+
+periods = _table(
+    "periods",
+    _identity(),
+    _is("kind", Text),
+    _int("site_id", optional=True),
+    _int("region_id", optional=True),
+    _when("since"),
+    _when("until", optional=True),
+    _is("reason", Text),
+    _is("actor", Text),
+    _when("created_at"),
+    _when("deleted_at", optional=True),
+)
+
+objectives = _table(
+    "objectives",
+    Column("id", Integer, Identity(), primary_key=True),
+    _is("key", Text),
+    _is("name", Text),
+    _int("site_id", optional=True),
+    _maybe("tag", Text),
+    _is("target", Double),
+    _int("window_days", optional=True),
+    _is("policy", Text),
+    _is("tz", Text),
+    _when("created_at"),
+    _when("updated_at"),
+    _when("deleted_at", optional=True),
+)
+
+lake_days = _table(
+    "lake_days",
+    _when("at", primary_key=True),
+    _is("rows", BigInteger),
+    _is("checksum", Text),
+    _is("bytes", BigInteger),
+    _is("path", Text),
+    _when("written_at"),
+    _when("dropped_at", optional=True),
+)
+
+scheduled_exports = _table(
+    "scheduled_exports",
+    Column("id", Integer, Identity(), primary_key=True),
+    *(_is(name, Text) for name in ("key", "what", "format")),
+    _maybe("sites", ARRAY(Text)),
+    _maybe("regions", ARRAY(Text)),
+    *(_is(name, Text) for name in ("every", "tz", "target")),
+    _when("created_at"),
+    _when("deleted_at", optional=True),
+    _when("last_until", optional=True),
+    _when("last_at", optional=True),
+    _maybe("last_error", Text),
+)
 
 pusher = _table(
     "pusher",

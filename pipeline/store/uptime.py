@@ -1,4 +1,4 @@
-"""The uptime of many sites at once, for lists: one statement over the stored rollups."""
+"""The uptime of many sites at once, for lists: one statement over the stored spans."""
 
 from __future__ import annotations
 
@@ -10,51 +10,65 @@ from sqlalchemy import Connection, text
 
 DAY = timedelta(days=1)
 
-# Whole days from the daily rows, the rest from the hourly ones. Only the narrow columns are read.
-_UPTIME = text("""
-    with forced as (
-        select site_id, region_id, active, effective_at,
-            lead(effective_at) over (partition by site_id, region_id order by effective_at, id) as replaced_at
+# Of a site the vote, in which suspect regions have none; from a region its own spans, and what is suspect is unknown.
+_SITE, _REGION = "spans_site", "spans_region"
+_UPTIME = """
+    with asked as (
+        select site_id from unnest(cast(:sites as int[])) as s (site_id)
+    ), forced as (
+        select site_id, region_id, active, greatest(effective_at, :since) as since, least(:until,
+            lead(effective_at) over (partition by site_id, region_id order by effective_at, id)) as until
         from revisions where site_id = any(:sites) and effective_at < :until
             and (region_id = :region or cast(:region as int) is null)
     ), called as (
-        select site_id, region_id, max(least(replaced_at, :until)) as called_until,
-            sum(extract(epoch from least(replaced_at, :until) - greatest(effective_at, :since))) as expected_s
-        from forced where active and greatest(effective_at, :since) < least(replaced_at, :until)
-        group by site_id, region_id
-    ), known as (
-        select site_id, region_id, sum(checks) as checks, sum(up_us + degraded_us) / 1e6 as up_s,
-            sum(down_us) / 1e6 as down_s, max(last_until) as held_until,
-            (array_agg(last_state order by at desc))[1] as last_state
+        select site_id, range_agg(tstzrange(since, until)) as during
+        from forced where active and since < until group by site_id
+    ), overriding as (
+        select s.site_id, p.kind, range_agg(tstzrange(p.since, p.until)) as during
+        from asked s join periods p on p.site_id = s.site_id or p.site_id is null
+        where p.deleted_at is null and p.since < :until and (p.until > :since or p.until is null)
+            and (p.kind = 'maintenance' or p.region_id = :region or p.region_id is null)
+        group by s.site_id, p.kind
+    ), counted as (
+        select c.site_id, c.during - coalesce(m.during, '{}') as during,
+            c.during - coalesce(m.during, '{}') - coalesce(s.during, '{}') as believed
+        from called c left join overriding m on m.site_id = c.site_id and m.kind = 'maintenance'
+        left join overriding s on s.site_id = c.site_id and s.kind = 'suspect' and cast(:region as int) is not null
+    ), expected as (
+        select site_id, sum(extract(epoch from upper(part) - lower(part))) as expected_s
+        from counted, unnest(during) as part group by site_id
+    ), held as ( -- most spans lie within what was called for as a whole; the others are cut
+        select site_id, sum(held_s) filter (where state < 2) as up_s, sum(held_s) filter (where state = 2) as down_s
         from (
-            select at, site_id, region_id, checks, up_us, degraded_us, down_us, last_until, last_state
-            from rollups_hour
+            select p.site_id, p.state, case when p.part <@ c.believed then extract(epoch from upper(part) - lower(part))
+                else (select sum(extract(epoch from upper(b) - lower(b)))
+                    from unnest(c.believed * tstzmultirange(p.part)) as b) end as held_s
+            from (
+                select site_id, state, tstzrange(greatest(since, :since), least(until, :until)) as part from spans
+                where site_id = any(:sites) and at >= :midnight and since < :until and until > :since and state < 3
+            ) as p join counted c using (site_id)
+        ) as parts group by site_id
+    ), made as ( -- whole days from the daily rows, the rest from the hourly ones
+        select site_id, sum(checks) as checks from (
+            select site_id, checks from rollups_hour
             where site_id = any(:sites) and (at >= :since and at < :first_day or at >= :last_day and at < :until)
                 and (region_id = :region or cast(:region as int) is null)
             union all
-            select at, site_id, region_id, checks, up_us, degraded_us, down_us, last_until, last_state
-            from rollups_day
+            select site_id, checks from rollups_day
             where site_id = any(:sites) and at >= :first_day and at < :last_day
                 and (region_id = :region or cast(:region as int) is null)
-        ) as rows group by site_id, region_id
-    ), cut as ( -- what is held past the end of what was called for is the last state's
-        select c.site_id, c.expected_s, coalesce(k.checks, 0) as checks,
-            greatest(0, coalesce(k.up_s, 0) - case when k.last_state < 2 then b.beyond_s else 0 end) as up_s,
-            greatest(0, coalesce(k.down_s, 0) - case when k.last_state = 2 then b.beyond_s else 0 end) as down_s
-        from called c left join known k using (site_id, region_id)
-        cross join lateral (
-            select coalesce(greatest(0, extract(epoch from k.held_until - c.called_until)), 0) as beyond_s
-        ) as b
-    ), fitting as ( -- and what is too much then is taken back in proportion, series by series
-        select site_id, checks, expected_s, up_s, down_s,
-            case when up_s + down_s > expected_s then expected_s / (up_s + down_s) else 1 end as share
-        from cut
+        ) as rows group by site_id
     )
-    select s.site_id, coalesce(sum(f.checks), 0)::bigint, coalesce(sum(f.up_s * f.share), 0)::float8,
-        coalesce(sum(f.down_s * f.share), 0)::float8, coalesce(sum(f.expected_s), 0)::float8
-    from unnest(cast(:sites as int[])) as s (site_id) left join fitting f on f.site_id = s.site_id
-    group by s.site_id
-""")
+    select site_id, coalesce(checks, 0)::bigint, coalesce(up_s, 0)::float8, coalesce(down_s, 0)::float8,
+        coalesce(expected_s, 0)::float8
+    from asked left join expected using (site_id) left join held using (site_id) left join made using (site_id)
+"""
+_OF_SITES = text(_UPTIME.replace("from spans\n", f"from {_SITE}\n"))
+_FROM_REGION = text(
+    _UPTIME.replace("from spans\n", f"from {_REGION}\n").replace(
+        "and state < 3", "and state < 3 and region_id = :region"
+    )
+)
 
 
 class Uptime(Struct, frozen=True):
@@ -78,18 +92,18 @@ def uptime_of(
 ) -> dict[int, Uptime]:
     """The uptime of each of the sites, from the hour in which `since` is to `until`; with a region, as seen from there.
 
-    A site's uptime is here the mean over its regions by seconds; the regions' vote is not taken yet. `until` is now
-    where it is now: rollups are by the hour, but what is expected ends there, and what is held beyond it is cut.
+    A site's uptime is that of its regions' vote. What is expected ends at `until`, and what is held beyond it is cut.
     """
     since = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     first_day, last_day = _midnight(since - timedelta(microseconds=1)) + DAY, _midnight(until)
     if first_day >= last_day:
         first_day = last_day = until
     given = {"since": since, "until": until, "first_day": first_day, "last_day": last_day, "sites": list(site_ids)}
-    given |= {"region": region_id}
+    given |= {"region": region_id, "midnight": _midnight(since)}
+    query = _OF_SITES if region_id is None else _FROM_REGION
     return {
         site: _uptime(checks, up_s, down_s, expected_s)
-        for site, checks, up_s, down_s, expected_s in connection.execute(_UPTIME, given)
+        for site, checks, up_s, down_s, expected_s in connection.execute(query, given)
     }
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
-from pipeline.checkup import LATENESS_MS, Disk, Vitals
+from pipeline.checkup import LATENESS_MS, Disk, LakeFacts, Vitals
 from pipeline.health import LOOK_BACK
 from pipeline.settings import Settings, socket_folder
 from pipeline.store import fleet
@@ -22,6 +22,11 @@ _SERVER = text("""
         split_part(current_setting('server_version'), ' ', 1) as version
 """)
 _ROLLED_FROM = text("select min(at) from dirty_hours where at < :this_hour")
+_LAKE = text("""
+    select count(*) as days, coalesce(sum(bytes), 0)::bigint as bytes, max(at) as last, max(written_at) as written_at,
+        (select count(*) from late_ticks) as late
+    from lake_days
+""")
 _ARREARS = text("select region_id, since from arrears")
 _PARTITION = text("select to_regclass(:name)")
 # The key is (region, at): an index scan a region.
@@ -72,8 +77,16 @@ def _with_tables(connection: Connection, known: Vitals) -> Vitals:
         partitions=_partitions(connection, now.astimezone(UTC).date()),
         rolled_from=connection.execute(_ROLLED_FROM, {"this_hour": this_hour}).scalar(),
         arrears={row[0]: row[1] for row in connection.execute(_ARREARS)},
+        lake=_lake(connection),
         on_time={row[0]: row[1] for row in on_time if row[1] is not None},
     )
+
+
+def _lake(connection: Connection) -> LakeFacts | None:
+    row = connection.execute(_LAKE).one()
+    if not row.days:
+        return None
+    return LakeFacts(row.days, row.bytes, row.last.astimezone(UTC).date(), row.written_at, row.late)
 
 
 def _partitions(connection: Connection, today: date) -> list[date]:

@@ -91,8 +91,11 @@ def test_the_fleet_s_last_hour_is_an_hour_also_where_the_first_check_is_young(wo
 @pytest.mark.parametrize(
     "python",
     [
-        lambda: code.states("shop", following(HOUR), Source.TICKS, 60),
-        lambda: code.states("shop", following(30 * DAY), Source.HOURS, 6 * 3600),
+        lambda: code.states("shop", following(HOUR)),
+        lambda: code.shares("shop", following(HOUR), Source.TICKS, 60),
+        lambda: code.shares("shop", following(30 * DAY), Source.HOURS, 6 * 3600),
+        lambda: code.policies("shop", following(HOUR), ["local-a"]),
+        lambda: code.waterfall("shop", following(HOUR), "gatus"),
         lambda: code.latency("shop", following(HOUR), Source.TICKS, 60),
         lambda: code.latency("shop", between(now() - 7 * DAY, now()), Source.HOURS, 3600),
         lambda: code.latency("shop", following(90 * DAY), Source.DAYS, 86400),

@@ -58,7 +58,8 @@ def test_it_shows_the_newest_ticks_first_and_marks_tests(workbench: Workbench) -
     assert [kind for kind in table["Kind"]][::2] == ["▶ test", "scheduled", "scheduled"]  # noqa: C416
     assert [list(outcome)[0] for outcome in table["Outcome"]][::2] == ["● ok", "✕ dns", "● ok"]  # noqa: RUF015
     assert table["Detail"][2] == "the name did not resolve"
-    assert len(specs(app)) == 5  # overview, states, latency, phases, and the test's waterfall
+    # Overview, states, latency, phases, the test's waterfall, and that of the policy (where the roller has come).
+    assert len(specs(app)) == 5
 
 
 def test_a_test_leaves_a_request_for_each_region(workbench: Workbench) -> None:
@@ -150,7 +151,7 @@ def test_a_deleted_site_leads_back_to_the_list(workbench: Workbench) -> None:
 
 def test_an_unknown_site_is_explained(workbench: Workbench, said: Said) -> None:
     workbench.add("shop")
-    assert "there is no site 'nowhere'" in said(workbench.open("site", site="nowhere"))
+    assert "There is no site 'nowhere'" in said(workbench.open("site", site="nowhere"))
 
 
 def test_it_claims_no_more_than_it_knows(workbench: Workbench, said: Said) -> None:

@@ -152,4 +152,4 @@ def test_what_takes_its_time_shows_where_it_will_be(workbench: Workbench, monkey
         assert not app.exception
         assert not app.get("skeleton")
     assert all(heights)
-    assert len(heights) == 4  # uptime, overview and charts of the one, the table of the other
+    assert len(heights) == 5  # uptime, overview, charts and policies of the one, the table of the other

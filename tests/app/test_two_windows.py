@@ -102,7 +102,7 @@ def test_settings_of_a_site_that_was_deleted_meanwhile_say_so(workbench: Workben
     mine = site_settings(workbench)
     data.delete(["shop"])
     mine.text_input(key="site-name").set_value(name)
-    assert "there is no site 'shop'" in said(save(mine))
+    assert "There is no site 'shop'" in said(save(mine))
     (problem,) = mine.session_state["problems-site"]
     assert problem[1] == "there is no site 'shop' any more: it was deleted meanwhile"
 

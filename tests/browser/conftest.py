@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.chromium import found, launch
+from tests.browser.house import PATIENCE_MS
+
+expect.set_options(timeout=PATIENCE_MS)  # others share the machine; what is there at once is waited for no longer
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ EMPTY = {
     "sites": "No sites yet",
     "site": "Pick one from the list of sites",
     "regions": "local-a",
+    "slo": "Nothing is promised yet",
     "health": "Our own parts",
 }
 AWAY = re.compile("Postgres does not answer|store is away|Postgres cannot be reached", re.IGNORECASE)

@@ -61,5 +61,5 @@ def test_range_and_region_are_in_the_url_and_come_back_from_it(windows: Windows)
 
 def test_health_says_that_all_is_well(windows: Windows) -> None:
     page = windows.open("health")
-    expect(page.get_by_text("● well").first).to_be_visible()
+    expect(page.get_by_text("● well").first).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_text("All our parts are well.")).to_be_visible(timeout=PATIENCE_MS)

@@ -18,6 +18,7 @@ from tests.faults.servers import (
     bomb,
     by_method,
     closed,
+    floods,
     full,
     greets,
     hangs_up,
@@ -38,6 +39,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 EARLY = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 MANY = b"x" * 65536
+HELLO_REQUEST = b"\x16\x03\x03\0\x04\0\0\0\0"  # a client that shakes hands already ignores it
 BOMB = bomb(300)  # 306 KB
 DOUBLE = gzip.compress(bomb(4096))  # 4 GiB, twice packed
 
@@ -134,6 +136,7 @@ HOSTILE = (
     Row("eof-in-head", http(raw(HEAD + b"Content-Le")), Outcome.PROTOCOL, "middle of the headers"),
     Row("no-colon", http(raw(HEAD + b"no colon here\r\n\r\n")), Outcome.PROTOCOL, "not HTTP/1.1"),
     Row("ssh", http(raw(b"SSH-2.0-OpenSSH_9.2\r\n")), Outcome.PROTOCOL, "not HTTP/1.1"),
+    Row("rtsp", http(raw(b"RTSP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")), Outcome.PROTOCOL, "RTSP"),
     Row("garbage", http(raw(b"\x00\xff\xfe garbage")), Outcome.PROTOCOL, "not HTTP/1.1"),
     Row("101", http(raw(b"HTTP/1.1 101 x\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")), Outcome.PROTOCOL, "101"),
     # It breaks off
@@ -148,6 +151,8 @@ HOSTILE = (
     Row("redirect-to-itself", hops("/"), Outcome.REDIRECT, "in a circle"),
     Row("redirect-chain", hops(*(f"/{n}" for n in range(9))), Outcome.REDIRECT, "More than 3 redirects", {"max_redirects": 3}),  # noqa: E501
     Row("redirect-to-ftp", hops("ftp://127.0.0.1/file"), Outcome.REDIRECT, "not HTTP"),
+    Row("redirect-to-high-port", hops("http://127.0.0.1:99999/"), Outcome.REDIRECT, "Redirects to port 99999"),
+    Row("redirect-to-port-0", hops("http://127.0.0.1:0/"), Outcome.REDIRECT, "Redirects to port 0"),
     Row("redirect-to-no-idn", hops("http://xn--/"), Outcome.REDIRECT, "no URL"),
     Row("redirect-to-long-label", hops("http://\xe9\xff" + "a" * 70 + "/"), Outcome.REDIRECT, "no URL"),
     Row("redirect-to-no-port", hops("http://127.0.0.1:abc/"), Outcome.REDIRECT, "no URL"),
@@ -167,6 +172,7 @@ HOSTILE = (
     Row("no-common-cipher", shakes_hands(Certificates.odd_cipher), Outcome.TLS, "shares no cipher"),
     Row("handshake-stall", replies(b""), Outcome.TIMEOUT, "Connected, but no TLS handshake within 1 s", BRIEF),
     Row("handshake-drip", replies(server_hello(0x0303)[:20]), Outcome.TIMEOUT, "no TLS handshake within 1 s", BRIEF),
+    Row("handshake-without-end", floods(HELLO_REQUEST), Outcome.TLS, "without end and nothing in them"),
     Row("handshake-closed", hangs_up(), Outcome.TLS, "closed the connection during the TLS handshake"),
     Row("handshake-alert", replies(b"\x15\x03\x03\x00\x02\x02\x28"), Outcome.TLS, "shares no cipher"),
     Row("handshake-in-plain", greets(b"220 mail.example ESMTP ready\r\n"), Outcome.TLS, "does not speak TLS"),

@@ -147,6 +147,18 @@ def replies(data: bytes, scheme: str = "https") -> Place:
     return speaking(reply, scheme)
 
 
+def floods(record: bytes, scheme: str = "https") -> Place:
+    """Reads what the client says first, and says the same for ever."""
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65536)
+        while True:
+            writer.write(record * 1_000)
+            await writer.drain()
+
+    return speaking(flood, scheme)
+
+
 def shakes_hands(context_of: Contexts) -> Place:
     """TLS by hand, so that the alert leaves with which the server gives up (asyncio's servers keep it)."""
 

@@ -1,7 +1,7 @@
 """What a resolver may do to us: each name has its outcome, and no name suffers from another's answer.
 
 What turns this red: taking a resolver's silence for the name's, trusting an answer to a question that nobody asked,
-giving up with the first datagram, sharing what c-ares makes of one broken answer among all look-ups under way.
+giving up with the first datagram, believing addresses of names that nobody asked for.
 """
 
 from __future__ import annotations
@@ -105,14 +105,16 @@ def test_of_many_addresses_the_first_few_are_tried() -> None:
 
 
 def test_records_of_another_owner_are_no_way_around_the_guard() -> None:
-    """c-ares takes whatever addresses an answer holds; what is connected to is judged all the same."""
+    """Addresses of a name that nobody asked for are none of this name's, and behind an alias they are judged."""
 
-    async def main() -> Probe:
-        zone = Zone({NAME: ["10.0.0.1", "169.254.169.254"]}, lies={NAME: "other.example"})
+    async def main(zone: Zone) -> Probe:
         async with asking(zone, allowed("deny")) as (dialer, network):
             return await http.probe(Spec(f"http://{NAME}/"), network, dialer=dialer)
 
-    assert run(main()).outcome is Outcome.BLOCKED
+    inside = ["10.0.0.1", "169.254.169.254"]
+    lied = run(main(Zone({NAME: inside}, lies={NAME: "other.example"})))
+    assert (lied.outcome, lied.detail) == (Outcome.DNS, f"The name {NAME} has no address")
+    assert run(main(Zone({"other.example": inside}, aliases={NAME: "other.example"}))).outcome is Outcome.BLOCKED
 
 
 def test_a_name_with_the_other_family_only_is_reached_by_it() -> None:
@@ -133,7 +135,7 @@ def test_a_name_with_the_other_family_only_is_reached_by_it() -> None:
 
 
 def test_an_answer_that_cannot_be_read_is_no_other_names_fault() -> None:
-    """c-ares ends all look-ups that share a socket with it."""
+    """Nor do look-ups of other names that are under way end with it."""
 
     async def main() -> list[Outcome]:
         names = [f"slow{n}.example" for n in range(5)]

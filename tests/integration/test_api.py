@@ -32,6 +32,8 @@ from app.api.gate import LARGEST_BODY, Gate
 from pipeline.declared import RegionIn, SiteIn
 from pipeline.errors import UnavailableError
 from pipeline.frames import ROLLUPS, TICKS
+from pipeline.secret_key import ring_where_ours
+from pipeline.settings import Settings
 from pipeline.store import beats
 from pipeline.store import tables as t
 from pipeline.store.engine import engine, plain_dsn
@@ -765,6 +767,22 @@ def test_a_body_too_large_is_refused_with_or_without_a_length(client: httpx.Clie
     assert (said.status_code, set(said.json())) == (413, {"error"})
     assert client.post("/apply", content=iter([body]), headers=headers).status_code == 413
     assert fields_of(client.post("/apply", content=body[:-1], headers=headers)) == ["file"]
+
+
+def test_with_a_secret_key_that_cannot_be_used_an_edit_says_so_at_the_secret(
+    store: Engine, client: httpx.Client
+) -> None:
+    add(client, "shop")
+    settings = Settings(secret_key="short", database_url="postgresql://x", redis_url="redis://x")
+    api = service.create(lambda: NOW, lambda: ring_where_ours(settings))
+    api.state.engine = store
+    with served(api) as keyless:
+        said = keyless.patch("/sites/shop", json={"headers": {"X-Api-Key": "s3cret"}, "body": "b0dy"})
+        assert fields_of(said) == ["headers.X-Api-Key", "body"]
+        assert "BETTERSTACK_SECRET_KEY has 5 letters" in said.text
+        assert "s3cret" not in said.text
+        assert fields_of(keyless.patch("/regions/eu", json={"proxy": "http://us:s3cret@proxy:1"})) == ["proxy"]
+        assert keyless.patch("/sites/shop", json={"name": "Shop", "headers": {"Accept": "*/*"}}).status_code == 200
 
 
 # --- when Postgres is away or busy ----------------------------------------------------------------------------------

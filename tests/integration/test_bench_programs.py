@@ -1,4 +1,4 @@
-"""The C programs of the benches: the target's word about its delay, and the floor's count."""
+"""What benches rest on: the target's word about its delay, the floor's count, rivals that are asked for the same."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import http.client
 import json
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ import trustme
 from tests.bench._compiled import NotCompiledError, compiled, target
 
 DELAY_US = 20_000
+ROOT = Path(__file__).parents[2]
 
 
 class Programs(NamedTuple):
@@ -112,3 +114,15 @@ def test_the_target_ends_with_whoever_started_it(programs: Programs) -> None:
         shell.stdin.close()
         _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
+
+
+def test_the_bench_of_the_numbers_runs_and_all_engines_answer_alike() -> None:
+    tiny = ["--ticks", "216000", "--sites", "6", "--days", "2", "--rounds", "1", "--batches", "1"]
+    command = [sys.executable, "-m", "tests.bench.analytics", "--json", *tiny]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False, cwd=ROOT)
+    assert done.stdout, done.stderr
+    told = json.loads(done.stdout)
+    held = {bar["name"]: bar["holds"] for bar in told["bars"]}
+    assert held["answers that differ from DuckDB's or Postgres'"]
+    assert held["rows that differ from a recomputation"]
+    assert set(told["pages"]) == {"sites", "sites, longest", "site, 90 days", "changes", "slo"}

@@ -338,6 +338,19 @@ def test_a_check_shows_all_that_is_not_as_expected(run: Run) -> None:
     assert "--expect-json: a path begins with $" in run("check", url, "--expect-json=a", status=2).stderr
 
 
+def test_a_check_sends_what_a_site_would_and_shows_what_came_back_without_it(run: Run) -> None:
+    with serving_pages(b"<h1>Sorry</h1>\x1b[31m\nOur database is away") as url:
+        words = ("--header=X-Key: k3y-of-mine", "--bearer=t0ken-of-mine", "--expect-body=Welcome")
+        shown = run("check", url, *words, status=1).stdout
+        assert run("check", url, "--cert=/dev/null", status=2).stderr.startswith("betterstack: --cert: this is no cert")
+        assert "--header: 'a b' is no name" in run("check", url, "--header=a b: c", status=2).stderr
+    assert "± " in shown
+    assert "by the kernel's clock" in shown or "by the loop's clock" in shown
+    for said in ("Answer\n  HTTP/1.0 200 OK\n", "Body, its beginning\n  <h1>Sorry</h1>�[31m\n  Our database is away"):
+        assert said in shown
+    assert "-of-mine" not in shown
+
+
 def test_a_url_without_a_scheme_can_be_checked(run: Run) -> None:
     assert json.loads(run("check", "127.0.0.1:9/x", "--json", status=1).stdout)["url"] == "http://127.0.0.1:9/x"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,10 +14,12 @@ import msgspec
 import polars as pl
 import psycopg
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.samples import NativeHistogram
 
 from pipeline.declared import RegionIn, SiteIn
 from pipeline.errors import InvalidInputError
-from pipeline.exports import FORMULA, export
+from pipeline.exports import export
 from pipeline.frames import ROLLUPS, TICKS
 from pipeline.store.engine import plain_dsn
 from pipeline.store.regions import create_region
@@ -23,6 +27,7 @@ from pipeline.store.rollups import roll
 from pipeline.store.sites import create_sites
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from pipeline.workbench import Workbench
+from pipeline.writers import FORMULA
 from tests.harness import writing
 from tests.integration.tickmaker import tick
 
@@ -109,3 +114,54 @@ def test_what_fails_leaves_nothing_behind(bench: Workbench, tmp_path: Path, monk
 def test_an_unknown_format_is_refused(bench: Workbench) -> None:
     with pytest.raises(InvalidInputError):
         export(bench, io.BytesIO(), format="xlsx")  # type: ignore[arg-type]
+
+
+def test_json_lines_read_back_one_by_one(bench: Workbench, tmp_path: Path) -> None:
+    out = tmp_path / "ticks.jsonl"
+    assert export(bench, out, format="jsonl") == 120
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert list(rows[0]) == list(TICKS)
+    assert {row["detail"] for row in rows} - {None} == set(NASTY)
+    assert min(datetime.fromisoformat(row["scheduled_at"]) for row in rows) == START
+
+
+def test_openmetrics_holds_the_very_histograms(bench: Workbench, tmp_path: Path) -> None:
+    out = tmp_path / "latency.txt"
+    assert export(bench, out, what="rollups", format="openmetrics", since=START) == 2
+    [family] = text_string_to_metric_families(out.read_text())  # type: ignore[no-untyped-call]
+    hours = bench.rollup(start=START).collect().sort("at")
+    times = [int(float(line.rpartition(" ")[2])) for line in out.read_text().splitlines() if line[0] != "#"]
+    assert times == [int(at.timestamp()) + 3600 for at in hours["at"]]
+    so_far: Counter[int] = Counter()
+    for sample, hour in zip(family.samples, hours.iter_rows(named=True), strict=True):
+        found = sample.native_histogram
+        assert found is not None
+        assert sample.labels == {"site": "shop", "region": "eu"}
+        so_far.update(dict(zip(hour["buckets"], hour["counts"], strict=True)))
+        assert dict(_buckets(found)) == dict(so_far)
+        assert found.count_value == so_far.total()
+
+
+def _buckets(found: NativeHistogram) -> Iterator[tuple[int, int]]:
+    """Bucket and count, by the format's own rule: gaps between spans, differences between counts."""
+    bucket, count = 0, 0
+    deltas = iter(found.pos_deltas or ())
+    for offset, length in found.pos_spans or ():
+        bucket += offset
+        for _ in range(length):
+            count += next(deltas)
+            yield bucket, count
+            bucket += 1
+
+
+def test_openmetrics_is_for_histograms(bench: Workbench) -> None:
+    with pytest.raises(InvalidInputError, match="export rollups"):
+        export(bench, io.BytesIO(), format="openmetrics")
+
+
+def test_progress_grows_to_the_end(bench: Workbench) -> None:
+    told: list[tuple[float, int]] = []
+    export(bench, io.BytesIO(), since=START, progress=lambda share, rows: told.append((share, rows)))
+    assert told == sorted(told)
+    assert told[-1][1] == 120
+    assert all(0 <= share <= 1 for share, _ in told)

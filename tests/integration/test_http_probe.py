@@ -133,6 +133,15 @@ def test_it_says_who_it_is_and_sends_the_headers_of_the_site() -> None:
 # Redirects
 
 
+def test_where_redirects_led_to_is_known_by_its_port() -> None:
+    async def main() -> list[int | None]:
+        async with serving(ok()) as last, serving(redirects({"/": last.url()})) as first:
+            return [(await http.probe(Spec(each.url()), Network())).port for each in (first, last)] + [-last.port]
+
+    there, here, port = run(main())
+    assert (there, here) == (-(port or 0), None)
+
+
 def test_a_chain_is_followed_and_its_phases_add_up() -> None:
     found = check(redirects({"/": "/a", "/a": "b", "/b": "?c"}))
     assert (found.outcome, found.status) == (Outcome.OK, 200)
@@ -165,6 +174,23 @@ def test_a_site_that_sets_a_cookie_and_sends_back_to_itself_is_up() -> None:
         await answer(head, reader, writer)
 
     assert check(wants_cookie).outcome is Outcome.OK
+
+
+def test_a_site_that_sets_cookies_without_end_is_sent_as_many_as_a_browser_keeps() -> None:
+    """Thousands, at each of 20 hops, took seconds of our processor, in pieces of half a second."""
+
+    async def main() -> tuple[Probe, list[bytes]]:
+        async def more(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            hop = int(head.split(b" ")[1][1:] or 0)
+            extra = "".join(f"Set-Cookie: c{hop}-{n}=x; Path=/\r\n" for n in range(100))
+            await redirects({f"/{hop or ''}": f"/{hop + 1}"}, 302, extra)(head, reader, writer)
+
+        async with serving(more) as server:
+            return await http.probe(Spec(server.url(), max_redirects=5), Network()), server.heads
+
+    found, heads = run(main())
+    assert found.outcome is Outcome.REDIRECT
+    assert [head.count(b"=x") for head in heads] == [0, 100, 180, 180, 180, 180]
 
 
 # Names
@@ -340,6 +366,21 @@ def test_tls_is_ok_with_a_trusted_certificate(tls: Certificates) -> None:
 def test_a_large_body_comes_whole_through_tls(tls: Certificates) -> None:
     found = check_tls(tls, tls.server("127.0.0.1"), ok(b"x" * 500_000))
     assert (found.outcome, found.bytes) == (Outcome.OK, 500_000)
+
+
+def test_a_body_that_is_all_tls_and_no_bytes_is_read_no_further(tls: Certificates) -> None:
+    """A record a byte: 2 MiB of them would be 50 MiB to decrypt."""
+
+    async def records(_head: bytes, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        for _ in range(100):
+            for _ in range(1_000):
+                writer.write(b"x")
+            await writer.drain()
+
+    found = check_tls(tls, tls.server("127.0.0.1"), records)
+    assert found.outcome is Outcome.TLS
+    assert "messages without end and nothing in them" in (found.detail or "")
 
 
 def test_a_certificate_authority_can_be_named_in_the_environment(

@@ -39,7 +39,9 @@ ALWAYS = datetime.max.replace(tzinfo=UTC)
 def connection(dsn: str) -> Iterator[psycopg.Connection]:
     """On empty tables, in UTC, each statement of its own."""
     with connected(dsn) as connection:
-        connection.execute("truncate ticks, dirty_hours, rollups_hour, rollups_day")
+        connection.execute(
+            "truncate ticks, dirty_hours, dirty_days, rollups_hour, rollups_day, spans_region, spans_site"
+        )
         ensure_partitions(connection, [START.date() + timedelta(days=n) for n in range(-2, 6)])
         yield connection
 

@@ -249,6 +249,54 @@ def test_rotating_under_load_loses_no_check_and_blocks_none(data_dir: Path) -> N
     assert {request.body for request in kept} == {f"{MARK}-body"}
 
 
+def test_keys_of_the_environment_are_turned_under_a_fleet_that_runs(
+    base: str, wire: Wire, begin: Callable[[], AbstractContextManager[Connection]], tmp_path: Path
+) -> None:
+    """As README says it: each step restarts one role after the other, so that at every time some have yet to follow."""
+    elsewhere = {"BETTERSTACK_PRIVATE_TARGETS": "allow", "BETTERSTACK_DATA_DIR": str(tmp_path / "none")}
+    roles = [["recorder"], ["prober", "--region", "eu"], ["prober", "--region", "eu"], ["pusher"]]
+
+    def keys(text: str) -> dict[str, str]:
+        return {"BETTERSTACK_SECRET_KEY": text}
+
+    with keeping() as (url, kept), Fleet(base, wire.url, **elsewhere) as fleet:
+        with writing(base) as connection:
+            create_region(connection, RegionIn(key="eu"), now=now(), actor="test")
+            for n in range(5):
+                create_site(connection, site(f"s{n}", f"{url}/s{n}"), now=now(), actor="test", ring=ring)
+        running = [fleet.start(*role, **keys(KEY)) for role in roles]
+        ticked(base)
+        for step in (f"{KEY},{NEWER}", f"{NEWER},{KEY}", NEWER):
+            if step == NEWER:
+                done = rotation.rotate(begin, Settings(secret_key=f"{NEWER},{KEY}", database_url=base))
+                assert (done.rows, done.dropped, done.missing) == (11, [RING.ids[0]], []), (
+                    "5 sites with a revision each, one with two"
+                )
+                ticked(base)
+            for place, role in enumerate(roles):
+                fleet.stop(running[place])
+                running[place] = fleet.start(*role, **keys(step))
+                ticked(base)
+            with writing(base) as connection:  # an edit at each step, with the keys of that step
+                turned = Ring(key.encode() for key in step.split(","))
+                changes = {"body": f"{MARK}-{step.count(KEY)}"}
+                update_site(connection, "s0", changes, now=now(), actor="test", ring=lambda: turned)  # noqa: B023 - asked at once
+            eventually(lambda: changes["body"] in {request.body for request in kept}, what="the edited secret")  # noqa: B023 - see above
+        with begin() as connection:
+            assert list(keys_in_use(connection)) == [BOTH.ids[0]]
+    outcomes = {list(Outcome)[int(str(row[0]))] for row in rows_of(base, "select distinct outcome from ticks")}
+    assert outcomes - {Outcome.LATE} == {Outcome.OK}, "late is a machine that is too busy to turn keys in time"
+    assert {request.headers["x-api-key"] for request in kept} == {f"{MARK}-header"}
+    assert {request.body for request in kept} == {f"{MARK}-{what}" for what in ("body", "1", "0")}
+
+
+def ticked(dsn: str) -> None:
+    """Wait until every site was checked again."""
+    since = now()
+    every = "select count(distinct site_id) from ticks where started_at > %s"
+    eventually(lambda: count(dsn, every, since) == 5, what="a check of every site")
+
+
 def run(words: list[str], environment: dict[str, str], typed: str | None = None) -> str:
     command = [sys.executable, "-m", "workers.cli", *words]
     done = subprocess.run(

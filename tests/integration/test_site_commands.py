@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import trustme
 from sqlalchemy import Engine, select
 
 from app.api.models import SiteOut
@@ -114,6 +115,30 @@ def test_secrets_are_read_from_files_and_nowhere_shown(run: Run, tmp_path: Path,
     with store.connect() as connection:
         rows = [str(row) for name in t.metadata.tables.values() for row in connection.execute(select(name))]
     assert not [row for row in rows if "-of-mine" in row]
+
+
+def test_what_is_sent_is_changed_part_by_part(run: Run, tmp_path: Path) -> None:
+    issued = trustme.CA().issue_cert("prober.example")
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "pem")
+    sent = ("--header=X-Key: one", "--header=Accept: text/html", "--bearer=t0ken", "--data=b0dy", "--insecure")
+    added = json.loads(run("sites", "add", "https://a.example", "--key=a", *sent, "--json").stdout)
+
+    edited = ("--header=x-key: two", "--header=Accept:", "--basic=me:pw", "--redirects=0", f"--cert={tmp_path / 'pem'}")
+    changed = json.loads(run("sites", "edit", "a", *edited, "--json").stdout)
+    assert list(changed["headers"]) == ["x-key"]
+    assert changed["headers"]["x-key"] != added["headers"]["X-Key"]
+    assert changed["auth"]["username"] == "me"
+    assert (changed["body"], changed["verify_tls"], changed["max_redirects"]) == (added["body"], False, 0)
+
+    emptied = ("--basic=", "--data=", "--cert=", "--verify-tls", "--family=ipv4")
+    left = json.loads(run("sites", "edit", "a", *emptied, "--json").stdout)
+    assert [left[name] for name in ("auth", "body", "client_certificate", "family")] == [None, "", None, "ipv4"]
+    assert (left["verify_tls"], left["headers"]) == (True, changed["headers"])
+
+
+def test_a_file_without_a_token_takes_no_token_away(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    assert "--bearer" in run("sites", "add", "https://a.example", f"--bearer=@{tmp_path / 'empty'}", status=2).stderr
 
 
 @pytest.mark.parametrize(

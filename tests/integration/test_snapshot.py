@@ -207,7 +207,10 @@ def test_tcp_and_tls_are_shown_too() -> None:
     async def main(scheme: str, context: ssl.SSLContext | None, **fields: object) -> Probe:
         async with serving(None, context) as server:
             spec = Spec(f"{scheme}://localhost:{server.port}", timeout_s=5, **fields)  # type: ignore[arg-type]
-            return await PROBES[scheme](spec, Network())
+            found = await PROBES[scheme](spec, Network())
+            if context is None:
+                await server.connected.wait()  # we are gone before it has looked
+            return found
 
     tls = run(main("tls", serve_as(GOOD.issue_cert("localhost"))))
     assert (seen(tls).phase, tls.outcome) == ("tls", Outcome.TLS)

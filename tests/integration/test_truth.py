@@ -52,6 +52,15 @@ def waiting_site(context: ssl.SSLContext | None = None, *, answer: bytes = ANSWE
         thread.join(5)
 
 
+def tls_pair() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A client's context that trusts the server's."""
+    authority = trustme.CA()
+    here, there = ssl.create_default_context(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.configure_trust(here)
+    authority.issue_cert("127.0.0.1").configure_cert(there)
+    return here, there
+
+
 async def probed(url: str, context: ssl.SSLContext | None = None) -> Probe:
     return await http.probe(Spec(url, timeout_s=10), Network(), dialer=Dialer(context=context, allowed=lambda _: True))
 
@@ -75,10 +84,7 @@ def test_a_latency_stays_true_while_our_loop_stands_still() -> None:
 
 @linux
 def test_so_it_does_with_tls() -> None:
-    authority = trustme.CA()
-    here, there = ssl.create_default_context(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.configure_trust(here)
-    authority.issue_cert("127.0.0.1").configure_cert(there)
+    here, there = tls_pair()
     with waiting_site(there) as port:
         found = run(probed_while_blocked(f"https://127.0.0.1:{port}/", here, after_s=0))
     assert (found.outcome, found.clock) == (Outcome.OK, Clock.KERNEL)
@@ -113,6 +119,39 @@ def test_the_end_of_a_stream_that_ends_the_answer_is_part_of_it() -> None:
     assert found.phases.transfer_ms is not None
     assert found.phases.transfer_ms >= 199
     assert found.looped is not None
+
+
+@linux
+@pytest.mark.parametrize("says_good_bye", [True, False], ids=["close_notify", "just closes"])
+def test_so_it_is_with_tls_and_counts_once(says_good_bye: bool) -> None:
+    """The message that ends TLS is stamped as any other: it was counted by the kernel's clock and by the loop's."""
+    here, there = tls_pair()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            sock, _ = listener.accept()
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else its tickets delay what follows them
+            with there.wrap_socket(sock, server_side=True) as client:
+                client.recv(4096)
+                client.sendall(b"HTTP/1.0 200 OK\r\n\r\nall there is")
+                time.sleep(0.5)
+                if says_good_bye:
+                    with contextlib.suppress(OSError):
+                        client.unwrap()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        found = run(probed(f"https://127.0.0.1:{listener.getsockname()[1]}/", here))
+        thread.join(5)
+    assert (found.outcome, found.clock) == (Outcome.OK, Clock.KERNEL)
+    assert found.phases.transfer_ms is not None
+    assert 499 <= found.phases.transfer_ms < 900
+    assert spent_ms(found) == pytest.approx(found.latency_ms)
+
+
+def spent_ms(found: Probe) -> float:
+    phases = found.phases
+    return sum(ms or 0.0 for ms in (phases.connect_ms, phases.tls_ms, phases.ttfb_ms, phases.transfer_ms))
 
 
 @linux

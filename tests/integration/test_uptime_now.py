@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from msgspec import structs
 
 from pipeline.declared import RegionIn, SiteIn
 from pipeline.store.engine import engine, plain_dsn
@@ -25,12 +26,15 @@ HALF_HOUR = timedelta(minutes=30)
 
 @pytest.fixture(scope="module")
 def sites(dsn: str) -> dict[str, int]:
-    """Checked each half hour since 10:00 from `eu` alone, though `us` is called upon too: all were up at 10:00, and
-    `shop` is down since 10:30. `rest` was up at 10:30 and paused a minute later."""
+    """Checked each half hour since 10:00 from `eu`: all were up at 10:00, and `shop` is down since 10:30. `rest` was up
+    at 10:30 and paused a minute later. `both` is called for from `us`, too, and nobody checks it there."""
     with writing(dsn) as connection:
         for key in ("eu", "us"):
             create_region(connection, RegionIn(key=key), now=START, actor="test")
-        wanted = [SiteIn(key=key, url=f"https://{key}.example", interval_s=1800) for key in ("shop", "blog", "rest")]
+        wanted = [
+            SiteIn(key=key, url=f"https://{key}.example", interval_s=1800, regions=None if key == "both" else ["eu"])
+            for key in ("shop", "blog", "rest", "both")
+        ]
         ids = {site.key: site.id for site in create_sites(connection, wanted, now=START, actor="test")}
         later = START + HALF_HOUR + timedelta(minutes=1)
         pause_sites(connection, ["rest"], paused=True, now=later, actor="test")
@@ -56,7 +60,7 @@ def listed(dsn: str, sites: dict[str, int], now: datetime) -> dict[str, Uptime]:
     with Workbench(dsn, clock=lambda: now) as bench:
         rows = {row["site"]: row for row in bench.uptime(start=START).iter_rows(named=True)}
     for key, number in sites.items():
-        said = {name: getattr(found[number], name) for name in ("uptime", "low", "high", "coverage", "down_s")}
+        said = {name: getattr(found[number], name) for name in structs.asdict(found[number])}
         assert said == pytest.approx({name: rows[key][name] for name in said}), key
     return {key: found[number] for key, number in sites.items()}
 
@@ -67,9 +71,12 @@ def test_a_failure_counts_from_when_it_was_seen_to_now_and_no_longer(dsn: str, s
     assert shop.uptime == pytest.approx(1800 / 1806)
 
 
-def test_a_region_that_never_knew_anything_is_half_of_what_is_unknown(dsn: str, sites: dict[str, int]) -> None:
+def test_one_region_of_two_cannot_speak_for_both(dsn: str, sites: dict[str, int]) -> None:
     found = listed(dsn, sites, START + HALF_HOUR + timedelta(seconds=6))
-    assert {key: uptime.coverage for key, uptime in found.items()} == pytest.approx(dict.fromkeys(sites, 0.5))
+    coverage = dict.fromkeys(sites, 1.0) | {"both": 0.0}
+    assert {key: uptime.coverage for key, uptime in found.items()} == pytest.approx(coverage)
+    assert found["both"].uptime is None
+    assert found["both"].checks == 2
 
 
 def test_an_hour_later_it_is_the_same_and_a_pause_ended_what_was_held(dsn: str, sites: dict[str, int]) -> None:
@@ -77,4 +84,4 @@ def test_an_hour_later_it_is_the_same_and_a_pause_ended_what_was_held(dsn: str, 
     assert found["shop"].down_s == pytest.approx(40 * 60)
     assert found["shop"].uptime == pytest.approx(30 / 70)
     assert found["rest"].uptime == 1
-    assert found["rest"].coverage == pytest.approx(0.5)
+    assert found["rest"].coverage == 1

@@ -18,6 +18,7 @@ from pipeline.analysis.histograms import ALPHA
 from pipeline.declared import RegionIn, SiteIn
 from pipeline.errors import InvalidInputError, NotFoundError, UnavailableError
 from pipeline.frames import check
+from pipeline.moments import moment
 from pipeline.store.engine import engine, plain_dsn
 from pipeline.store.kept_snapshots import keep_snapshots
 from pipeline.store.regions import create_region
@@ -26,7 +27,7 @@ from pipeline.store.sites import create_sites, pause_sites
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from pipeline.store.uptime import uptime_of
 from pipeline.vocabulary import Certificate, Hop, Outcome, Snapshot
-from pipeline.workbench import Workbench, moment
+from pipeline.workbench import Workbench
 from tests.harness import writing
 from tests.integration.tickmaker import tick
 
@@ -67,6 +68,9 @@ def test_every_frame_is_as_published(bench: Workbench) -> None:
     check(bench.transitions(), frames.TRANSITIONS)
     check(bench.ticks().collect(), frames.TICKS)
     check(bench.rollup(), frames.ROLLUPS)
+    check(bench.spans(start=START), frames.SPANS)
+    check(bench.spans(start=START, level="global"), frames.SITE_SPANS)
+    check(bench.periods(), frames.PERIODS)
     check(bench.snapshots(), frames.SNAPSHOTS)
     assert bench.sites()["site"].to_list() == ["blog", "shop"]
     assert bench.sites()["paused"].to_list() == [True, False]
@@ -106,11 +110,17 @@ def test_days_are_the_merge_of_hours_and_quantiles_are_near_the_exact_ones(bench
 def test_uptime_has_coverage_and_bounds(bench: Workbench) -> None:
     found = bench.uptime(by=("site",), start=START)
     rows = {row["site"]: row for row in found.iter_rows(named=True)}
-    # Four hours were called for in two regions; three were checked, and each last state held for a minute longer.
-    known = 2 * (3 * 3600 + 60)
-    assert rows["shop"]["uptime"] == pytest.approx(1 - 600 / known)
-    assert rows["shop"]["coverage"] == pytest.approx(known / (8 * 3600))
-    assert rows["shop"]["down_s"] == 600
+    # Four hours were called for; three were checked, and each last state held for a minute longer. One region of two
+    # cannot bring a site down.
+    known = 3 * 3600 + 60
+    assert rows["shop"]["uptime"] == 1
+    assert rows["shop"]["coverage"] == pytest.approx(known / (4 * 3600))
+    assert rows["shop"]["down_s"] == 0
+    assert rows["shop"]["checks"] == 360
+    seen = {row["region"]: row for row in bench.uptime(by=("region",), sites=["shop"], start=START).to_dicts()}
+    assert seen["us"]["uptime"] == pytest.approx(1 - 600 / known)
+    assert seen["us"]["down_s"] == 600
+    assert seen["eu"]["uptime"] == 1
     assert rows["blog"]["uptime"] == 1
     assert rows["blog"]["coverage"] == 1
     assert found.columns == ["site", *frames.UPTIME]

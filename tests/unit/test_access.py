@@ -183,6 +183,23 @@ def test_without_the_right_key_it_is_said_what_to_set(region: Region | None) -> 
         Opener("eu", elsewhere(region_key=key)).open(Sealer(Ring([SECRET])).seal(CHECK, EU))
 
 
+def test_what_was_sent_before_the_key_was_rotated_is_opened_for_a_while(tmp_path: Path) -> None:
+    """A confirmation waits up to some minutes, sealed as it was sent."""
+    settings, other, at = Settings(data_dir=tmp_path), b"o" * 44, [0.0]
+    confirmation = structs.replace(SEALED, attempt=1)
+    secret_key.write(settings, [SECRET])
+    opener = Opener("eu", settings, clock=lambda: at[0])
+    assert opener.open(SEALED) == (SPEC, Network())
+    at[0] = 86_400.0  # nothing was opened since: it was the same check each time
+    secret_key.write(settings, [other])
+    assert opener.open(Sealer(Ring([other])).seal(CHECK, EU)) == (SPEC, Network())
+    assert opener.open(confirmation) == (SPEC, Network())
+    at[0] += 2 * 3600
+    assert opener.open(Sealer(Ring([other])).seal(CHECK, EU)) == (SPEC, Network())
+    with pytest.raises(SealedError, match="does not open"):
+        opener.open(confirmation)
+
+
 def test_a_key_that_is_none_is_refused_before_any_check() -> None:
     with pytest.raises(WorkbenchError, match="BETTERSTACK_REGION_KEY is not a key"):
         Opener("eu", elsewhere(region_key="half-of-it"))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec import structs
 
-from pipeline.vocabulary import Check, Clock, Outcome, Phases, Probe, Spec, State
+from pipeline.vocabulary import Check, Clock, Expect, Outcome, Phases, Probe, Snapshot, Spec, State
 from workers.attempts import UNSEEN_MS, Doubt, confirmation_of, error_ms, is_late, tick_of
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,6 +35,21 @@ def test_a_good_attempt_is_final() -> None:
 def test_a_time_out_while_we_stood_still_is_ours() -> None:
     tick = tick_of(CHECK, Probe(Outcome.TIMEOUT, latency_ms=10_000.0), started_at=AT, doubt=Doubt(1_500), prober="p")
     assert (tick.outcome, tick.state, tick.final) == (Outcome.WORKER_OVERLOAD, State.UNKNOWN, True)
+
+
+def test_a_server_that_hung_up_while_we_stood_still_had_waited_for_us() -> None:
+    closed = Probe(Outcome.RESET, latency_ms=3_000.0)
+    assert tick_of(CHECK, closed, started_at=AT, doubt=Doubt(1_500), prober="p").outcome is Outcome.WORKER_OVERLOAD
+    assert tick_of(CHECK, closed, started_at=AT, doubt=Doubt(500), prober="p").outcome is Outcome.RESET
+
+
+def test_a_site_is_slow_where_it_is_so_by_more_than_our_error() -> None:
+    check = structs.replace(CHECK, spec=structs.replace(CHECK.spec, expect=Expect(max_latency_ms=200)))
+    slow = Probe(Outcome.SLOW, latency_ms=230.0, detail="It took 230 ms", snapshot=Snapshot("answer"))
+    tick = tick_of(check, slow, started_at=AT, doubt=Doubt(29), prober="p")
+    assert (tick.outcome, tick.detail) == (Outcome.SLOW, "It took 230 ms")
+    tick = tick_of(check, slow, started_at=AT, doubt=Doubt(31), prober="p")
+    assert (tick.outcome, tick.detail, tick.snapshot, tick.trusted) == (Outcome.OK, None, None, False)
 
 
 def test_a_latency_with_a_large_error_is_not_trusted() -> None:

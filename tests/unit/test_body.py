@@ -8,7 +8,7 @@ import zlib
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.probes.body import DECODED, MOST_MEMBERS, UNPACKED_LIMIT, UnreadableBodyError, text_of, unpacked
@@ -134,3 +134,12 @@ def test_no_body_does_anything_else(body: bytes, coding: str, whole: bool) -> No
 def test_any_bytes_are_some_text(body: bytes, charset: str, odd: str, whole: bool) -> None:
     text_of(body, f"text/html; charset={charset}", whole=whole).encode()
     text_of(body, f"charset={odd}", whole=whole).encode()
+
+
+@given(st.binary(max_size=60), st.sampled_from(sorted(DECODED)))
+@settings(max_examples=200, deadline=None)
+def test_a_long_body_is_decoded_in_pieces_to_the_same_text(sent: bytes, codec: str) -> None:
+    whole = text_of(sent, f"text/html; charset={codec}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("workers.probes.body.PIECE", 3)
+        assert text_of(sent, f"text/html; charset={codec}") == whole

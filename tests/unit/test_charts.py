@@ -10,7 +10,9 @@ import pytest
 
 from pipeline import charts
 from pipeline.charts import shapes
+from pipeline.charts.latency import POINTS, few
 from pipeline.charts.palette import COLOURS, GUTTER, SYMBOLS, WIDEST_GUTTER, gutter_of
+from pipeline.charts.shapes import SMOKE
 from pipeline.charts.states import FILL, lasting
 from pipeline.frames import TICKS, schema
 from pipeline.vocabulary import State
@@ -61,7 +63,7 @@ def test_a_gap_in_the_latency_stays_a_gap() -> None:
     assert frame["p50_ms"].to_list() == [100, 100, 100, None, None, 100, 100]
     assert frame["checks"].to_list() == [1, 1, 1, 0, 0, 1, 1]
     lines = [layer for layer in layers(charts.latency(frame)) if layer["mark"]["type"] in ("line", "area")]
-    assert [line["mark"]["invalid"] for line in lines] == ["break-paths-show-domains"] * 2
+    assert [line["mark"]["invalid"] for line in lines] == ["break-paths-show-domains"] * 3
 
 
 def test_a_lonely_check_is_a_point_since_no_line_reaches_it() -> None:
@@ -75,6 +77,46 @@ def test_failures_are_counted_and_not_in_the_latency() -> None:
     assert frame.select("p95_ms", "checks", "failed").rows() == [(100, 1, 1)]
     crosses = [layer for layer in layers(charts.latency(frame)) if layer["mark"].get("shape") == "cross"]
     assert len(crosses) == 1
+
+
+def test_a_cross_is_the_larger_and_the_redder_the_more_failed_and_on_the_ground_where_nothing_answered() -> None:
+    seen = pl.concat([ticks(*range(30)), ticks(30, state="down"), ticks(60), ticks(61, 62, state="down")])
+    chart = charts.latency(charts.latency_by(seen, 60 * MINUTE))
+    (cross,) = [layer for layer in layers(chart) if layer["mark"].get("shape") == "cross"]
+    lost = {row["lost"]: row["place_ms"] for row in rows(chart) if "lost" in row}
+    assert lost == {"up to 5 % failed": 100, "more failed": 100}
+    assert cross["encoding"]["size"]["scale"]["range"] == sorted(cross["encoding"]["size"]["scale"]["range"])
+    assert len(set(cross["encoding"]["fill"]["scale"]["range"])) == 3
+    assert cross["encoding"]["fill"]["legend"]["values"] == list(lost)
+    nothing = charts.latency(charts.latency_by(pl.concat([ticks(0), ticks(1, state="down")]), MINUTE))
+    assert [row["place_ms"] for row in rows(nothing) if "lost" in row] == [0]
+
+
+def test_the_bands_of_few_checks_are_grey_and_join_those_of_many() -> None:
+    often = [ticks(*range(5)).with_columns(scheduled_at=pl.col("scheduled_at") + timedelta(milliseconds=step))
+             for step in range(100)]  # fmt: skip
+    frame = charts.latency_by(pl.concat([*often, ticks(5, 6, 7)]), MINUTE)
+    assert frame["checks"].to_list() == [100] * 5 + [1] * 3
+    assert few(frame)
+    areas = [layer for layer in layers(charts.latency(frame)) if layer["mark"]["type"] == "area"]
+    grey = [area for area in areas if area["encoding"]["color"].get("value") == COLOURS[State.UNKNOWN]]
+    assert (len(areas), len(grey)) == (4, 2)
+    assert not few(frame.head(5))
+
+
+def test_a_frame_of_months_by_the_minute_is_drawn_within_its_budget_with_its_extremes() -> None:
+    at = pl.datetime_range(START, START + 19_999 * MINUTE, MINUTE, eager=True)
+    frame = pl.DataFrame({"at": at, "region": "eu"}).with_columns(
+        *(pl.lit(100.0).alias(name) for name in SMOKE), checks=pl.lit(1), failed=pl.int_range(pl.len()) == 7
+    )
+    peak = frame.with_columns(
+        p50_ms=pl.when(pl.int_range(pl.len()) == 9_999).then(900.0).otherwise(100.0), failed=pl.col("failed").cast(int)
+    )
+    chart = charts.latency(peak)
+    line = max(chart.to_dict()["datasets"].values(), key=len)
+    assert len(line) <= POINTS + 2
+    assert max(row["p50_ms"] for row in line) == 900
+    assert sum("lost" in row for row in rows(chart)) == 1
 
 
 def test_regions_differ_in_more_than_colour() -> None:
@@ -111,6 +153,19 @@ def test_unknown_is_an_outline_and_never_green() -> None:
 def test_states_differ_in_height_and_sign_too() -> None:
     assert FILL[State.UP] < FILL[State.DEGRADED] < FILL[State.DOWN]
     assert len(set(SYMBOLS.values())) == len(State)
+
+
+def test_the_vote_stands_above_the_regions_and_maintenance_and_pauses_differ_in_more_than_colour() -> None:
+    ends = [START, START + MINUTE, START + 2 * MINUTE]
+    told = {"site": "shop", "since": ends[:2], "until": ends[1:], "state": ["maintenance", "paused"]}
+    own = [pl.DataFrame(told | {"region": region, "checks": 0}) for region in ("us", "eu")]
+    states = charts.with_vote(pl.concat(own), pl.DataFrame(told))
+    assert states["label"].unique(maintain_order=True).to_list() == ["All regions", "eu", "us"]
+    drawn = layers(charts.strip(states))
+    looks = [(layer["mark"]["height"]["band"], layer["mark"].get("fillOpacity")) for layer in drawn]
+    assert len(set(looks)) == 2
+    assert FILL[State.PAUSED] < FILL[State.UP] < FILL[State.MAINTENANCE]
+    assert charts.with_vote(own[0], pl.DataFrame(told))["label"].unique().to_list() == ["us"]  # nothing to vote
 
 
 def test_the_fleet_shows_shares_and_a_silence_as_nothing() -> None:
@@ -199,6 +254,10 @@ def test_uptime_is_a_point_between_its_bounds() -> None:
         },
         schema_overrides=dict.fromkeys(("uptime", "low", "high"), pl.Float64),
     )
+    some = next(row for row in rows(charts.uptime(frame)) if row["label"] == "a")
+    assert (some["shown"], some["said_low"], some["said_high"]) == ("99.000 %", "90.0000 %", "99.5000 %")
+    near = frame.with_columns(uptime=pl.lit(0.99999999), checks=pl.lit(20_000, pl.Int64))
+    assert {row["shown"] for row in rows(charts.uptime(near)) if "shown" in row} == {"99.999 %"}, "cut, not rounded"
     nothing = next(row for row in rows(charts.uptime(frame)) if row["label"] == "b")
     assert (nothing["uptime"], nothing["colour"]) == (None, COLOURS[State.UNKNOWN])
 
@@ -215,8 +274,8 @@ def test_hourly_rollups_read_as_latency() -> None:
         {
             "at": [START, START + 3 * timedelta(hours=1)],
             "region": ["eu"] * 2,
-            "p50_ms": [5.0, 6.0],
-            "p95_ms": [7.0, 8.0],
+            "buckets": pl.Series([[64, 96, 128], [96, 128, 160]], dtype=pl.List(pl.Int16)),
+            "counts": pl.Series([[20, 20, 11], [20, 20, 20]], dtype=pl.List(pl.Int32)),
             "up": [50, 60],
             "degraded": [1, 0],
             "down": [9, 0],
@@ -224,7 +283,10 @@ def test_hourly_rollups_read_as_latency() -> None:
     )
     near = pl.concat([rollup, rollup.with_columns(at=pl.col("at") + timedelta(hours=1))])
     frame = charts.latency_of(near)
-    assert frame["p50_ms"].to_list() == [5, 5, None, 6, 6]
+    assert frame["p50_ms"].is_null().to_list() == [False, False, True, False, False]
+    assert frame["p50_ms"].drop_nulls().to_list() == pytest.approx([8, 8, 16, 16], rel=0.011)
+    for name, ms in {"p05_ms": 4, "p25_ms": 4, "p75_ms": 8, "p95_ms": 16}.items():
+        assert frame[name][0] == pytest.approx(ms, rel=0.011)
     assert frame["checks"][0] == 51
 
 

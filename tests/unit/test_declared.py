@@ -235,7 +235,10 @@ def test_a_region_that_cannot_dial_is_refused_by_field(field: str, value: object
     assert list(refused(RegionIn, {"key": "r", field: value})) == [field]
 
 
-@pytest.mark.parametrize("proxy", ["http://user:pa/ss@p:1", "http://p:99999", "http://[::1"])
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://user:pa/ss@p:1", "http://p:99999", "http://[::1", "http://u:p\x01w@p:1", f"http://u:{'p' * 3_000}@p:1"],
+)
 def test_a_proxy_that_cannot_be_read_is_refused_without_a_piece_of_its_password(proxy: str) -> None:
     assert refused(RegionIn, {"key": "r", "proxy": proxy}) == {"proxy": "write the proxy as http://host:port"}
 

@@ -84,6 +84,14 @@ def test_expressions_that_take_us_too_long_are_no_fault_of_the_site(monkeypatch:
     assert caught.value.outcome is Outcome.WORKER_OVERLOAD
 
 
+def test_so_are_paths_into_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty filters over a large body took eight seconds, in which the loop had every other turn."""
+    monkeypatch.setattr("workers.probes.expect.SEARCHING_S", -1.0)
+    with pytest.raises(ProbeError) as caught:
+        problems(answered(b"{}"), json=("$.a exists",))
+    assert caught.value.outcome is Outcome.WORKER_OVERLOAD
+
+
 def test_conditions_on_json_each_say_what_is_there() -> None:
     found = answered(b'{"status": "degraded", "items": [1, 2]}')
     assert problems(found, json=('$.status == "degraded"', "$.items length == 2")) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from pipeline.frames import DICTIONARY, HOURS, TICKS, FrameError, check, decoded, schema, state_of
+from pipeline.frames import DICTIONARY, HOUR_ROWS, HOURS, TICKS, FrameError, check, decoded, schema, state_of
 from pipeline.store import tables as t
 from pipeline.vocabulary import OUTCOME_CODES, STATE_OF
 
@@ -58,8 +58,8 @@ def test_every_column_is_explained_and_every_quantity_has_a_unit() -> None:
 
 
 def test_stored_hours_are_the_columns_of_their_tables() -> None:
-    for table in (t.rollups_hour, t.rollups_day):
-        assert [column.name for column in table.columns if column.name != "workspace_id"] == list(HOURS)
+    for table, frame in ((t.rollups_hour, HOUR_ROWS), (t.rollups_day, HOURS)):
+        assert [column.name for column in table.columns if column.name != "workspace_id"] == list(frame)
 
 
 def test_stored_ticks_are_the_columns_of_their_frame() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.guard import Policy, allowed, is_near, judge, read_policy
+from pipeline.guard import Policy, allowed, is_near, judge, meant, read_policy
 from pipeline.settings import Settings
 
 # An address of each row -> what it is. The first half is fine on one's own machine.
@@ -159,3 +159,26 @@ def test_hosts_that_can_only_be_near_are_known_by_their_spelling() -> None:
     near = ["localhost", "app.localhost", "nas.local", "127.0.0.1", "192.168.0.4", "[::1]", "db.internal"]
     assert [host for host in near if not is_near(host)] == []
     assert [host for host in ("example.com", "8.8.8.8", "localhost.example.com", "") if is_near(host)] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.1", "127.0.0.1"),
+        ("0x7f.1", "127.0.0.1"),
+        ("2130706433", "127.0.0.1"),
+        ("017700000001", "127.0.0.1"),
+        ("LocalHost.", "127.0.0.1"),
+        ("a.localhost", "127.0.0.1"),
+        ("[::1]", "::1"),
+        ("::ffff:10.0.0.1", "::ffff:10.0.0.1"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("metadata.google.internal", "169.254.169.254"),
+        ("127.0.0.1.example", None),
+        ("999.1", None),
+        ("", None),
+        ("b\xfccher.example", None),
+    ],
+)
+def test_a_host_that_somebody_else_resolves_is_the_address_that_it_stands_for(host: str, address: str | None) -> None:
+    assert meant(host) == (address and ip_address(address))

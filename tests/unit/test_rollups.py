@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.analysis.histograms import ALPHA, build, with_quantiles
 from pipeline.analysis.rollups import daily, hourly
 from pipeline.analysis.spans import NEEDS, attempts, slots
-from pipeline.frames import HOURS, TICKS, check, schema
+from pipeline.frames import HOUR_ROWS, HOURS, TICKS, check, schema
 
 START = datetime(2026, 3, 1, 10, tzinfo=UTC)
 TYPES = schema(TICKS, [*NEEDS, "latency_ms", "trusted"])
@@ -30,7 +30,7 @@ def frame(*ticks: dict[str, Any]) -> pl.DataFrame:
 
 
 def hours(*ticks: dict[str, Any]) -> list[dict[str, Any]]:
-    return check(hourly(frame(*ticks)), HOURS).to_dicts()
+    return check(hourly(frame(*ticks)), HOUR_ROWS).to_dicts()
 
 
 def test_slots_are_counted_by_state_and_attempts_beside_them() -> None:

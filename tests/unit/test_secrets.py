@@ -224,6 +224,21 @@ def test_a_secret_without_a_key_is_refused_and_says_what_to_set() -> None:
     assert stored({"headers": {"Accept": "text/html"}, "body": ""}, ring=Ring())
 
 
+@pytest.mark.parametrize(
+    ("keys", "says"), [("short", "5 letters"), (f"{'k' * 40},short", "5 letters"), (None, "cannot be read")]
+)
+def test_a_secret_with_a_key_that_cannot_be_used_is_refused_and_says_why(
+    keys: str | None, says: str, tmp_path: Path
+) -> None:
+    if keys is None:
+        (tmp_path / "secret.key").mkdir()
+    settings = Settings(data_dir=tmp_path, secret_key=keys, database_url=None, redis_url=None)
+    _, flaws = secrets.stored_fields(FIELDS, {}, lambda: secret_key.ring_where_ours(settings))
+    assert [flaw.field for flaw in flaws] == ["headers.X-Api-Key", "body", "auth"]
+    assert all(says in flaw.message for flaw in flaws)
+    assert "k3y" not in str(flaws)
+
+
 def test_a_secret_that_an_older_release_left_plain_is_never_shown_and_sealed_by_the_way() -> None:
     seen = secrets.shown_fields(FIELDS)
     assert "b0dy" not in str(seen)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pipeline.cleaning import sound
 from pipeline.snapshots import as_plain, from_plain
 from pipeline.vocabulary import Auth, Certificate, Hop, Network, Outcome, Snapshot, Spec
+from workers.probes.requests import shown
 from workers.probes.snapshot import BODY, HEADER_NAME, HEADER_VALUE, HEADERS, seen, taken
 from workers.probes.trace import Phase, Request, Trace
 
@@ -130,10 +131,16 @@ SPELLINGS = [
     lambda text: quote(text, safe=""),
     lambda text: json.dumps(text)[1:-1],
     lambda text: base64.b64encode(text.encode()).decode(),
+    lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
+    lambda text: html.escape(text).replace("&quot;", "&#34;").replace("+", "&#43;"),
+    lambda text: quote(text, safe=":/?#[]@!$&'()*+,;=%~"),
+    lambda text: text.encode().decode("cp1252"),
 ]
+NAMES = ["plain", "html", "url", "json", "base64", "url-safe base64", "PHP's json", "Go's html", "path", "mojibake"]
 
 
-@pytest.mark.parametrize("spelled", SPELLINGS, ids=["plain", "html", "url", "json", "base64"])
+@pytest.mark.parametrize("spelled", SPELLINGS, ids=NAMES)
 @pytest.mark.parametrize("secret", SECRETS)
 def test_a_secret_that_comes_back_is_cut_wherever_and_however(secret: str, spelled: object) -> None:
     said = spelled(secret)  # type: ignore[operator]
@@ -143,6 +150,23 @@ def test_a_secret_that_comes_back_is_cut_wherever_and_however(secret: str, spell
     texts = [found.body, found.status_line, found.headers[0][1], *problems]
     assert not [text for text in texts if said in (text or "")]
     assert all("•••" in (text or "") for text in texts)
+
+
+def test_the_password_in_a_header_written_by_hand_is_a_secret_by_itself() -> None:
+    basic = base64.b64encode(b"us:a-hidden-password").decode()
+    spec = Spec("https://shop.example/", headers={"Authorization": f"Basic {basic}"})
+    assert look(Heard(start=b"no user us with a-hidden-password"), spec).body == "no user us with •••"
+
+
+@pytest.mark.parametrize("room", [4, 8, len("header-secret") - 1])
+def test_a_secret_in_the_path_of_a_redirect_is_cut_before_the_address_is_shortened(room: int) -> None:
+    lived = trace()
+    start = "https://shop.example/"
+    aim = start + "x" * (200 - len(start) - room) + "header-secret"
+    lived.hops.append(Request(httpx.URL(aim), None, 302, None))
+    found = taken(lived, SPEC, Network(), Outcome.REDIRECT, [f"Redirects in a circle, back to {shown(httpx.URL(aim))}"])
+    assert "head" not in found.hops[0].url + found.problems[0]
+    assert len(found.hops[0].url) <= 200
 
 
 def test_what_is_no_secret_stays() -> None:

@@ -58,7 +58,7 @@ def test_sites_do_not_share_a_memory_and_it_is_bounded() -> None:
     assert is_sent(memory, 1, site_id=0), "it was forgotten, and is seen once more"
     for way in range(100):
         is_sent(memory, 2, site_id=5, outcome=Outcome.CONTENT, detail="a" * way)
-    assert len(memory._failing[5]) == sparing.KINDS
+    assert len(memory._failing[5].ways) == sparing.KINDS
 
 
 def test_what_brings_no_snapshot_counts_for_nothing() -> None:
@@ -66,3 +66,20 @@ def test_what_brings_no_snapshot_counts_for_nothing() -> None:
     assert not is_sent(memory, 0, snapshot=None)
     assert is_sent(memory, 1)
     assert is_sent(memory, 1 + AGAIN_S)
+
+
+def test_a_site_that_says_something_else_each_time_is_seen_a_dozen_times_in_ten_minutes() -> None:
+    """Such as a page with the time in words on it: a check a second would store 100 MB an hour of it."""
+    memory = Sparing()
+    sent = [at_s for at_s in range(1800) if is_sent(memory, at_s, detail="a" * at_s)]
+    assert sent == [start + n for start in (0, 600, 1200) for n in range(sparing.MOST)]
+
+
+def test_so_is_one_that_is_up_and_down_in_turns() -> None:
+    memory, sent = Sparing(), 0
+    for at_s in range(600):
+        sent += is_sent(memory, at_s)
+        memory.spared(FINE, at_s)
+    assert sent == sparing.MOST
+    memory.spared(FINE, 1_200)
+    assert not memory._failing, "nothing is kept of a site that is well"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec import structs
 
 from pipeline.vocabulary import Network, Outcome, Phases, Probe
 from workers.vantage import BELIEVED_S, REMEMBERED_S, Vantage, place
@@ -180,3 +181,30 @@ def test_it_remembers_no_more_than_it_needs(world: World) -> None:
 def test_references_are_written_as_host_and_port() -> None:
     assert place("one.example:443") == ("one.example", 443)
     assert place("[2001:db8::1]:53") == ("2001:db8::1", 53)
+
+
+def test_what_needs_no_resolver_is_no_name_that_was_found(world: World) -> None:
+    """A site that is an address may redirect to a name, and `localhost` is found by whoever is asked for it."""
+    world.found("a.example", "b.test", "10.0.0.1", "localhost", "c.localhost", "127.1")
+    assert world.lost(UNFOUND) is None
+    world.found("c.site")
+    world.lost(UNFOUND)
+    assert set(world.asked) == {"a.example", "b.test", "c.site"}
+
+
+def test_others_are_asked_at_the_port_that_redirects_led_to() -> None:
+    asked: list[tuple[str, int]] = []
+
+    async def reach(host: str, port: int, _network: Network) -> bool:
+        asked.append((host, port))
+        return False
+
+    async def find(_name: str, _network: Network) -> bool:
+        return False
+
+    vantage = Vantage(reach, find, clock=lambda: 1000.0)
+    answered = Probe(Outcome.OK, phases=Phases(connect_ms=1.0))
+    for address, port in (("8.8.8.8", None), ("9.9.9.9", 443), ("93.184.215.14", 8443)):
+        vantage.saw("site.example", 80, structs.replace(answered, ip=address, port=port))
+    assert asyncio.run(vantage.lost("dead.example", FAILED, PLAIN))
+    assert sorted(asked) == [("8.8.8.8", 80), ("9.9.9.9", 443), ("93.184.215.14", 8443)]

@@ -66,4 +66,6 @@ def exported(settings: Settings) -> dict[str, str]:
     }
     if settings.embedded and settings.private_targets is None:  # the URLs would tell the roles that others share them
         in_force["private_targets"] = "allow"
+    if settings.lake_root is not None:  # nor would they know by themselves that it lies in the data dir
+        in_force["lake"] = str(settings.lake_root)
     return {f"BETTERSTACK_{name.upper()}": str(value) for name, value in in_force.items() if value is not None}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from functools import wraps
 from typing import Annotated, Any, NamedTuple
 
 import typer
+
+from workers.commands.grouped import grouped
 
 Named = dict[str, Any]  # what a command gets
 Text = str | None
@@ -47,26 +47,13 @@ OPTIONS = {f"expect.{name}": f"--expect-{part.option}" for name, part in PARTS.i
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command these options in place of its `expect`: that gets the parts of `ExpectIn` that were named."""
-    asks = inspect.signature(command, eval_str=True)
+    kinds = {part.parameter: Annotated[part.kind, typer.Option(help=part.help)] for part in PARTS.values()}
+    return grouped(command, "expect", kinds, _read)
 
-    @wraps(command)
-    def asked(**given: Any) -> None:
-        values = {name: given.pop(part.parameter) for name, part in PARTS.items()}
-        command(**given, expect={name: _meant(name, value) for name, value in values.items() if value is not None})
 
-    ours = [
-        inspect.Parameter(
-            part.parameter,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[part.kind, typer.Option(help=part.help)],
-        )
-        for part in PARTS.values()
-    ]
-    own = list(asks.parameters.values())
-    place = list(asks.parameters).index("expect")
-    asked.__signature__ = asks.replace(parameters=[*own[:place], *ours, *own[place + 1 :]])  # type: ignore[attr-defined]
-    return asked
+def _read(given: dict[str, Any]) -> Named:
+    values = {name: given[part.parameter] for name, part in PARTS.items()}
+    return {name: _meant(name, value) for name, value in values.items() if value is not None}
 
 
 def _meant(name: str, value: Any) -> Any:

@@ -1,9 +1,11 @@
-"""`betterstack export ticks|rollups`: what was measured, as CSV or Parquet."""
+"""`betterstack export ticks|rollups|spans|verdicts`: what was measured, as a file."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -23,6 +25,8 @@ class What(StrEnum):
 
     TICKS = "ticks"
     ROLLUPS = "rollups"
+    SPANS = "spans"
+    VERDICTS = "verdicts"
 
 
 class Format(StrEnum):
@@ -30,12 +34,18 @@ class Format(StrEnum):
 
     CSV = "csv"
     PARQUET = "parquet"
+    JSONL = "jsonl"
+    OPENMETRICS = "openmetrics"
 
 
 @app.command()
 def export(
-    what: Annotated[What, typer.Argument(help="every attempt, or hours by site and region")],
-    format_: Annotated[Format, typer.Option("--format")] = Format.CSV,
+    what: Annotated[
+        What, typer.Argument(help="every attempt; hours by site and region; what held by region; the regions' vote")
+    ],
+    format_: Annotated[
+        Format, typer.Option("--format", help="openmetrics: the rollups' latency as Prometheus native histograms")
+    ] = Format.CSV,
     since: Annotated[str, typer.Option(help="such as -7d, -90m, 2026-01-31 or 2026-01-31T12:00Z")] = "-7d",
     until: Annotated[str | None, typer.Option(help="as --since", show_default="now")] = None,
     site: Annotated[list[str] | None, typer.Option(help="key of a site; again for more", show_default="all")] = None,
@@ -52,7 +62,7 @@ def export(
 
     target = _target(out, format_)
     try:
-        with said(OPTIONS), explained(), Workbench(read_settings().database) as frames:
+        with said(OPTIONS), explained(), Workbench(read_settings().database) as frames, _bar(out) as progress:
             rows = write(
                 frames,
                 target,
@@ -62,6 +72,7 @@ def export(
                 until=until,
                 sites=site,
                 regions=region,
+                progress=progress,
             )
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -75,6 +86,21 @@ def export(
         raise typer.Exit(BAD_INPUT) from None
     if isinstance(target, Path):
         typer.echo(f"{rows:,}".replace(",", " ") + f" rows in {target}", err=True)
+
+
+@contextmanager
+def _bar(out: Path) -> Iterator[Callable[[float, int], None]]:
+    """How far it is, on a terminal; a pipe gets no noise, and neither does a terminal that shows the export itself."""
+    if not sys.stderr.isatty() or (out == STDOUT and sys.stdout.isatty()):
+        yield lambda _share, _rows: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("export", total=1.0, rows=0)
+        yield lambda share, rows: bar.update(task, completed=share, rows=rows)
 
 
 def _target(out: Path, format_: Format) -> Path | BinaryIO:

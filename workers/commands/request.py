@@ -7,11 +7,46 @@ input. A last line break is no part of it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
+
+from workers.commands.grouped import grouped
+
+Named = dict[str, Any]  # what a command gets
+
+KINDS = {
+    "header": Annotated[list[str] | None, typer.Option(help='sent along, as "Name: value"; again for more')],
+    "data": Annotated[str | None, typer.Option(help="body to send; @FILE reads a file, @- standard input")],
+    "basic": Annotated[str | None, typer.Option(help="sign in, as user:password; @FILE reads it")],
+    "bearer": Annotated[str | None, typer.Option(help="sign in with this token; @FILE reads it")],
+    "cert": Annotated[str | None, typer.Option(metavar="FILE", help="client certificate with its key, a PEM file")],
+    "insecure": Annotated[
+        bool | None, typer.Option("--insecure/--verify-tls", help="take a certificate that does not hold")
+    ],
+    "redirects": Annotated[int | None, typer.Option(help="follow at most so many; 10 unless told, 0 for none")],
+    "family": Annotated[str | None, typer.Option(help="any, ipv4 or ipv6; any unless told")],
+}
+# The fields of `SiteIn` -> their options.
+OPTIONS = {
+    "headers": "--header",
+    "body": "--data",
+    "auth": "--basic or --bearer",
+    "auth.username": "--basic",
+    "auth.password": "--basic",
+    "auth.token": "--bearer",
+    "client_certificate": "--cert",
+    "verify_tls": "--insecure",
+    "family": "--family",
+    "max_redirects": "--redirects",
+}
+
+
+def options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command these options in place of its `sent`: that gets the fields of `SiteIn` that were named."""
+    return grouped(command, "sent", KINDS, lambda said: given(**said))
 
 
 def given(
@@ -20,19 +55,32 @@ def given(
     data: str | None,
     basic: str | None,
     bearer: str | None,
-    cert: Path | None,
-    insecure: bool,
-) -> dict[str, Any]:
-    """The fields of `SiteIn`; None where nothing was said."""
+    cert: str | None,
+    insecure: bool | None,
+    redirects: int | None,
+    family: str | None,
+) -> Named:
+    """The fields of `SiteIn` that were named. A `basic`, `bearer` or `cert` that is empty is none."""
     if basic is not None and bearer is not None:
         raise typer.BadParameter("one sign-in is enough: --basic or --bearer", param_hint="--bearer")
-    return {
-        "headers": headers(header or []),
+    fields = {
+        "headers": None if header is None else headers(header),
         "body": _read(data, "--data"),
-        "auth": _basic(_read(basic, "--basic")) or _bearer(_read(bearer, "--bearer")),
-        "client_certificate": None if cert is None else _read(f"@{cert}", "--cert"),
-        "verify_tls": False if insecure else None,
+        "auth": _basic(_read(basic or None, "--basic")) or _bearer(_read(bearer or None, "--bearer")),
+        "client_certificate": _read(f"@{cert}", "--cert") if cert else None,
+        "verify_tls": None if insecure is None else not insecure,
+        "family": family,
+        "max_redirects": redirects,
     }
+    emptied = {"auth": "" in (basic, bearer), "client_certificate": cert == ""}
+    return {name: value for name, value in fields.items() if value is not None or emptied.get(name)}
+
+
+def changed_headers(before: Mapping[str, str], named: Mapping[str, str]) -> dict[str, str]:
+    """A site's headers after an edit: each that is named in place of its like, and none where its value is empty."""
+    lowered = {name.lower() for name in named}
+    stay = {name: value for name, value in before.items() if name.lower() not in lowered}
+    return stay | {name: value for name, value in named.items() if value}
 
 
 def headers(lines: Sequence[str]) -> dict[str, str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.vocabulary import State
-from workers.commands import expectations
+from workers.commands import expectations, request
 from workers.commands.store import ACTOR, BAD_INPUT, echo_json, echo_table, ring, said, store
 
 if TYPE_CHECKING:
@@ -23,19 +22,12 @@ PAGE = 500
 OPTIONS = {
     "interval_s": "--interval",
     "timeout_s": "--timeout",
-    "headers": "--header",
+    **request.OPTIONS,
     **expectations.OPTIONS,
     "tags": "--tag",
     "regions": "--region",
     **{name: f"--{name}" for name in ("key", "name", "method", "confirmations")},
     "url": "URL",
-    "body": "--data",
-    "auth": "--basic or --bearer",
-    "auth.username": "--basic",
-    "auth.password": "--basic",
-    "auth.token": "--bearer",
-    "client_certificate": "--cert",
-    "family": "--family",
 }
 Keys = Annotated[list[str], typer.Argument(metavar="KEY...", help="keys, as `sites list` shows them")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead")]
@@ -66,6 +58,7 @@ def list_(
 
 
 @app.command()
+@request.options
 @expectations.options
 def add(
     url: Annotated[str, typer.Argument(help="what to watch; https:// where it says nothing else")],
@@ -77,14 +70,8 @@ def add(
         int | None, typer.Option(help="attempts before a failure counts", show_default="1")
     ] = None,
     method: Annotated[str | None, typer.Option(help="GET, HEAD, …", show_default="GET")] = None,
-    header: Annotated[list[str] | None, typer.Option(help='sent along, as "Name: value"; again for more')] = None,
-    data: Annotated[str | None, typer.Option(help="body to send; @FILE reads a file, @- standard input")] = None,
-    basic: Annotated[str | None, typer.Option(help="sign in, as user:password; @FILE reads it")] = None,
-    bearer: Annotated[str | None, typer.Option(help="sign in with this token; @FILE reads it")] = None,
-    cert: Annotated[Path | None, typer.Option(help="client certificate with its key, a PEM file")] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="take a certificate that does not hold")] = False,
-    family: Annotated[str | None, typer.Option(help="any, ipv4 or ipv6", show_default="any")] = None,
     *,
+    sent: request.Named,
     expect: expectations.Named,
     tag: Annotated[list[str] | None, typer.Option(help="again for more")] = None,
     region: Annotated[list[str] | None, typer.Option(help="where from; all unless told; again for more")] = None,
@@ -97,7 +84,6 @@ def add(
     from pipeline.store.listing import named_sites
     from pipeline.store.sites import create_site, with_keys
     from pipeline.understood import with_scheme
-    from workers.commands import request
 
     url = with_scheme(url)
     given: dict[str, Any] = {
@@ -108,8 +94,7 @@ def add(
         "timeout_s": timeout,
         "confirmations": confirmations,
         "method": method,
-        **request.given(header=header, data=data, basic=basic, bearer=bearer, cert=cert, insecure=insecure),
-        "family": family,
+        **sent,
         "expect": expect,
         "tags": tag,
         "regions": region,
@@ -130,6 +115,7 @@ def add(
 
 
 @app.command()
+@request.options
 @expectations.options
 def edit(
     key: Annotated[str, typer.Argument(help="key of the site")],
@@ -140,10 +126,15 @@ def edit(
     confirmations: Annotated[int | None, typer.Option(help="attempts before a failure counts")] = None,
     method: Annotated[str | None, typer.Option(help="GET, HEAD, …")] = None,
     *,
+    sent: request.Named,
     expect: expectations.Named,
     json: AsJson = False,
 ) -> None:
-    """Change what is named; the rest stays. What is expected is changed part by part, '' takes a part away."""
+    """Change what is named; the rest stays.
+
+    What is expected is changed part by part, '' takes a part away; so do --data '', --bearer '', --cert '' and
+    --header 'Name:'.
+    """
     from pipeline.store.listing import named_sites
     from pipeline.store.sites import get_site, site_fields, update_site
 
@@ -156,13 +147,16 @@ def edit(
         "method": method,
         "expect": expect or None,
     }
-    changes = {field: value for field, value in named.items() if value is not None}
+    changes = {field: value for field, value in named.items() if value is not None} | sent
     if not changes:
         raise typer.BadParameter("name what is to change, such as --interval 60 or --expect-body Welcome")
     now = datetime.now(UTC)
     with store(OPTIONS) as connection:
+        before = site_fields(get_site(connection, key)) if expect or "headers" in sent else {}
         if expect:
-            changes["expect"] = site_fields(get_site(connection, key))["expect"] | expect
+            changes["expect"] = before["expect"] | expect
+        if "headers" in sent:
+            changes["headers"] = request.changed_headers(before["headers"], sent["headers"])
         update_site(connection, key, changes, now=now, actor=ACTOR, ring=ring)
         [listed] = named_sites(connection, [key], now)
     if json:

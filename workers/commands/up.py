@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ def up(
     host: Annotated[str | None, typer.Option(help="address to listen on", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one", show_default="8501")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="let others in although there is no sign-in")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="with ninety days of an invented company's sites")] = False,
 ) -> None:
     """Start the servers, the roles and the app, and keep them running until Ctrl-C."""
     from workers.cli import read_settings
@@ -48,7 +50,7 @@ def up(
     settings = settings.model_copy(update={"port": port, "allowed_hosts": names})
     say = teller(settings)
     with lifetime(product.version(), json=settings.log_format == "json"), _servers(settings, say) as revive:
-        _run(settings, revive, began, say)
+        _run(settings, revive, began, say, demo=demo)
 
 
 def teller(settings: Settings) -> Callable[[str], None]:
@@ -120,7 +122,9 @@ def listening(settings: Settings) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-def _run(settings: Settings, revive: Callable[[], list[str]], began: float, say: Callable[[str], None]) -> None:
+def _run(
+    settings: Settings, revive: Callable[[], list[str]], began: float, say: Callable[[str], None], *, demo: bool
+) -> None:
     from workers.bootstrap import prepare
     from workers.commands.env import exported
     from workers.readiness import Doorbell
@@ -131,6 +135,8 @@ def _run(settings: Settings, revive: Callable[[], list[str]], began: float, say:
         migrating = time.monotonic()
         changed = prepare(settings, say)
         say(f"Tables {'migrated' if changed else 'up to date'} {time.monotonic() - migrating:.1f} s")
+        if demo:
+            threading.Thread(target=_load_demo, args=(say,), daemon=True).start()
 
     older = _is_older(settings)
     if older:  # before anybody looks at them, and while nobody counts the seconds: a backup may take minutes
@@ -143,6 +149,16 @@ def _run(settings: Settings, revive: Callable[[], list[str]], began: float, say:
     Supervisor(scaler.look, environment, revive=revive, say=say).run(stop, _nothing if older else tables)
     if doorbell.failure:
         raise UnavailableError(doorbell.failure)
+
+
+def _load_demo(say: Callable[[str], None]) -> None:
+    """Beside everything else: who looks meanwhile sees the newest days first."""
+    from workers.commands.demo import load_demo
+
+    try:
+        load_demo(say)
+    except WorkbenchError as error:
+        say(f"betterstack: {error}")
 
 
 def _nothing() -> None:

@@ -20,12 +20,20 @@ from workers.probes.kernel import ANCILLARY_BYTES, Meter, arrival_ns, round_trip
 
 _DER = 2  # `_ssl.ENCODING_DER`, which the ssl module does not name
 CHUNK_BYTES = 64 * 1024  # one read; most answers fit, and four TLS records do
+HANDSHAKE_LIMIT = 512 * 1024  # OpenSSL takes a chain of up to 100 KB; what it ignores would go on for ever
+# Of TLS for what is in it: a record adds 22 bytes, so that one for each 7 bytes is as many as anybody needs …
+WRAPPING = 4
+WRAPPING_LIMIT = 1024 * 1024  # … and messages that hold nothing for us, such as tickets, are few
 
 
 class Stream(Protocol):
     """What a transport needs of a connection."""
 
     received_at: float
+
+    @property
+    def stamped_at(self) -> float:
+        """When we read bytes last, TLS's own included; the end of a stream is none."""
 
     async def read(self) -> bytes:
         """The next bytes; empty at the end of the stream."""
@@ -49,7 +57,7 @@ class Connection:
     read last by our own.
     """
 
-    __slots__ = ("_fd", "_listening", "_loop", "_sock", "_waiter", "meter", "opened", "received_at")
+    __slots__ = ("_fd", "_listening", "_loop", "_sock", "_waiter", "meter", "opened", "received_at", "stamped_at")
 
     def __init__(self, sock: socket.socket, loop: asyncio.AbstractEventLoop, opened: Stood) -> None:
         self._sock = sock
@@ -57,7 +65,7 @@ class Connection:
         self._loop = loop
         self._listening = False
         self._waiter: asyncio.Future[bytes] | None = None
-        self.received_at = 0.0
+        self.received_at = self.stamped_at = 0.0
         self.opened = opened
         self.meter = Meter()
 
@@ -89,6 +97,7 @@ class Connection:
             self.received_at = monotonic()
             if data:  # the end of a stream carries no stamp
                 self.meter.received(arrival_ns(ancillary))
+                self.stamped_at = self.received_at
             waiter.set_result(data)
         self._waiter = None
         # libuv stops watching a socket that has an error, such as a reset right behind the bytes, and tells nobody:
@@ -118,13 +127,22 @@ class Connection:
         self._sock.close()
 
 
+class WrappingError(ssl.SSLError):
+    """TLS without end and nothing in it: each of its messages is sound, and we would read them to the deadline."""
+
+    def __init__(self) -> None:
+        super().__init__(1, "more TLS than anybody needs")
+        self.reason = "it sends messages without end and nothing in them"
+
+
 class TlsConnection:
     """TLS through memory buffers, so that our last handshake message and the request leave in one write."""
 
-    __slots__ = ("_incoming", "_outgoing", "_plain", "_tls")
+    __slots__ = ("_incoming", "_left", "_outgoing", "_plain", "_tls")
 
     def __init__(self, plain: Stream, context: ssl.SSLContext, server_hostname: str) -> None:
         self._plain = plain
+        self._left = HANDSHAKE_LIMIT  # bytes that may come in before they have to be worth something
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
@@ -136,6 +154,10 @@ class TlsConnection:
     @received_at.setter
     def received_at(self, at: float) -> None:
         self._plain.received_at = at
+
+    @property
+    def stamped_at(self) -> float:
+        return self._plain.stamped_at
 
     async def handshake(self) -> None:
         """Raises `ssl.SSLError` where the two cannot agree or the certificate does not hold."""
@@ -149,6 +171,7 @@ class TlsConnection:
                 await self._flush()  # the alert that tells the server why
                 raise
             else:
+                self._left = WRAPPING_LIMIT
                 return
 
     async def finish(self) -> None:
@@ -191,11 +214,15 @@ class TlsConnection:
                 # Many servers end without close_notify; a length that was promised is checked by the parser.
                 return b""
             else:
+                self._left += WRAPPING * len(data)
                 return data
 
     async def _fill(self) -> None:
         data = await self._plain.read()
         if data:
+            self._left -= len(data)
+            if self._left < 0:
+                raise WrappingError
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
@@ -213,7 +240,7 @@ class TlsConnection:
         self._plain.close()
 
 
-async def connect(sock: socket.socket, address: tuple[str, int], loop: asyncio.AbstractEventLoop) -> Stood:
+async def connect(sock: socket.socket, address: tuple[Any, ...], loop: asyncio.AbstractEventLoop) -> Stood:
     """Connect a non-blocking socket; returns when it was. `OSError` of the kernel where it fails."""
     stamp_arrivals(sock)
     began = monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import html
 import json
 import re
@@ -25,15 +26,18 @@ SHORTEST_QUERY = 8  # a query may say `format=json`, which is no secret
 MOST_PARTS = 200  # of a body or a certificate; a body of 64 KB may be a list of words
 LINE = 40  # letters of a PEM's line that make it one
 LONGEST = 4096  # of a secret; no text that is shown has more
+KEPT = 64  # failing sites whose secrets are kept in all spellings, up to 1 MB each: a body of 64 KB takes 0.2 s
+IN_A_PATH = ":/?#[]@!$&'()*+,;=%~"  # what httpx leaves as it is in the path of a URL
+URL_SAFE = str.maketrans("+/", "-_")
+
+_ESCAPE = re.compile(r"%[0-9A-F]{2}")
 
 
 class Cutter:
     """Cuts secrets. It looks for them once in all that there is, so that the usual text, which holds none, is cheap."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        spelled = {spelling for secret in secrets for spelling in _spellings(secret[:LONGEST])}
-        # The longest first: one may be part of another.
-        self._secrets = sorted((s for s in spelled if len(s) >= SHORTEST), key=lambda s: (-len(s), s))
+        self._secrets = _spelled(frozenset(secrets))
         self._found: list[str] = []
 
     def look(self, text: str) -> None:
@@ -56,6 +60,13 @@ class Cutter:
                 if text.endswith(secret[:length]):
                     return text[:-length] + CUT
         return text
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _spelled(secrets: frozenset[str]) -> list[str]:
+    spelled = {spelling for secret in secrets for spelling in _spellings(secret[:LONGEST])}
+    # The longest first: one may be part of another.
+    return sorted((s for s in spelled if len(s) >= SHORTEST), key=lambda s: (-len(s), s))
 
 
 def is_telling(header: str) -> bool:
@@ -147,22 +158,41 @@ def _leaves(value: Any) -> Iterator[str]:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """A secret as servers write it back: as it is, in JSON, in HTML, in a URL, in base64."""
+    """A secret as servers write it back: as it is, in JSON, in HTML, in a URL, in base64, in another charset."""
     yield secret
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
-    yield html.escape(secret)
-    yield quote(secret, safe="")
-    yield quote(secret)
+    yield _base64(secret)
+    if secret.isalnum() and secret.isascii():  # which looks the same everywhere
+        yield from _decoded(secret)
+        return
+    yield _base64(secret).translate(URL_SAFE)
+    for written in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        yield written
+        yield written.replace("/", "\\/")  # PHP
+    escaped = html.escape(secret)
+    yield escaped
+    for apostrophe in ("&#39;", "&#039;", "&apos;", "'"):
+        yield escaped.replace("&#x27;", apostrophe)
+    yield escaped.replace("&#x27;", "&#39;").replace("&quot;", "&#34;").replace("+", "&#43;")  # Go
+    for safe in ("", "/", IN_A_PATH):
+        quoted = quote(secret, safe=safe)
+        yield quoted
+        yield _ESCAPE.sub(lambda escape: escape[0].lower(), quoted)
     yield quote_plus(secret)
     yield unquote(secret)
-    yield _base64(secret)
+    for charset in ("latin-1", "cp1252"):  # what was UTF-8, read as what it is not
+        yield secret.encode("utf-8", "replace").decode(charset, "replace")
+    yield from _decoded(secret)
+
+
+def _decoded(secret: str) -> Iterator[str]:
+    """What base64 stands for, be it a user with a password."""
     try:
-        decoded = base64.b64decode(secret, validate=True).decode("ascii")
+        decoded = base64.b64decode(secret + "=" * (-len(secret) % 4), validate=True).decode("utf-8")
     except (binascii.Error, ValueError):
         return
     if len(decoded) >= SHORTEST_QUERY and decoded.isprintable():
         yield decoded
+        yield decoded.partition(":")[2]
 
 
 def _base64(text: str) -> str:

@@ -26,6 +26,8 @@ from workers.probes.trace import ProbeError
 DETAIL = 500  # letters of what a tick says; its snapshot says the rest
 MATCHING_S = 10.0  # of processor time for all regular expressions of a check: nearly all bodies take milliseconds
 
+SEARCHING_S = 2.0  # likewise for all paths into JSON, which keep the loop waiting while they are walked
+
 Failure = tuple[Outcome, str]
 Cut = Callable[[str], str]
 
@@ -53,7 +55,7 @@ def judge(
     """The outcome, with a sentence for each expectation that failed, the worst first.
 
     `cut` takes secrets out of what the sentences quote, before it is shortened. Errors: ProbeError (worker_overload)
-    where a body makes regular expressions take too long.
+    where a body makes regular expressions, or paths into JSON, take too long.
     """
     # In the order of precedence: a body that is no JSON says little where the status is wrong.
     failures = [*_status(answered, expect)]
@@ -218,7 +220,11 @@ def _json(text: str, expect: Expect, *, whole: bool, cut: Cut | None) -> Iterato
         return
     from pipeline.json_paths import PathError
 
+    until = time.thread_time() + SEARCHING_S
     for written in expect.json:
+        if time.thread_time() > until:
+            detail = f"The conditions on JSON of this site took us more than {SEARCHING_S:g} s"
+            raise ProbeError(Outcome.WORKER_OVERLOAD, detail)
         condition = json_condition(written)
         try:
             sentence = condition.failure(condition.select(document), functools.partial(show, cut=cut))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import httpx
@@ -13,6 +12,7 @@ from pipeline.vocabulary import Expect, Network, Outcome, Probe, Spec
 from workers.probes.cutting import cutting
 from workers.probes.deadline import late
 from workers.probes.expect import Answered, judge, looks_at_body
+from workers.probes.judging import LANES
 from workers.probes.network import DIALER, Dialer
 from workers.probes.requests import bare, following, fresh, prepared, shown
 from workers.probes.snapshot import seen
@@ -20,10 +20,7 @@ from workers.probes.trace import ProbeError, Trace
 from workers.probes.transport import Answer, OneShotTransport
 
 BODY_LIMIT = 2 * 1024 * 1024  # what a content check will look at; the rest of a body says nothing about being up
-INLINE_BYTES = 16 * 1024  # judged on the loop: under 5 ms, whatever is in it
-
-# Few, so that many large bodies wait for each other rather than take memory; RE2 and zlib let go of the GIL.
-_JUDGES = ThreadPoolExecutor(2, thread_name_prefix="judge")
+MOST_COOKIES = 180  # as many as browsers keep of a site; thousands, sent back along 20 hops, take us seconds
 
 # It logs every URL at INFO, and a URL may hold a token.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -105,7 +102,7 @@ async def _fetch(spec: Spec, network: Network, dialer: Dialer, trace: Trace) -> 
                 return await _read(response, spec.expect, trace, ask.request.url)
             if "set-cookie" in response.headers:
                 cookies = httpx.Cookies() if cookies is None else cookies
-                cookies.extract_cookies(response)
+                _take_cookies(response, cookies)
         finally:
             await response.aclose()
             response.stream = OVER
@@ -118,6 +115,14 @@ async def _fetch(spec: Spec, network: Network, dialer: Dialer, trace: Trace) -> 
     raise ProbeError(
         Outcome.REDIRECT, f"More than {spec.max_redirects} redirects, the last one to {shown(ask.request.url)}"
     )
+
+
+def _take_cookies(response: httpx.Response, cookies: httpx.Cookies) -> None:
+    """What a redirect sets, as far as there is room for it."""
+    room = MOST_COOKIES - len(cookies.jar)
+    if room > 0:
+        said = [(name, value) for name, value in response.headers.raw if name.lower() == b"set-cookie"][:room]
+        cookies.extract_cookies(httpx.Response(response.status_code, headers=said, request=response.request))
 
 
 async def _read(response: httpx.Response, expect: Expect, trace: Trace, url: httpx.URL) -> Answered:
@@ -142,12 +147,10 @@ async def _read(response: httpx.Response, expect: Expect, trace: Trace, url: htt
 async def _judged(
     answered: Answered, spec: Spec, network: Network, latency_ms: float | None
 ) -> tuple[Outcome, list[str]]:
-    """The outcome and its sentences. What may take long is judged apart from the loop, which times everybody else."""
+    """The outcome and its sentences."""
     judging = partial(judge, answered, spec.expect, latency_ms, cutting(spec, network))
     body = answered.body
     if body is None:
         return judging()
     packed = any(name.lower() == b"content-encoding" for name, _ in answered.headers)
-    if len(body) <= INLINE_BYTES and not packed:
-        return judging()
-    return await asyncio.get_running_loop().run_in_executor(_JUDGES, judging)
+    return await LANES.run(spec, BODY_LIMIT if packed else len(body), judging)

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from pipeline import guard
 from pipeline.guard import Address
 from pipeline.vocabulary import Family, Network, Outcome, Spec
 from workers.probes.connection import Connection, ImmediateError, Stream, TlsConnection, connect
@@ -152,13 +153,14 @@ class Dialer:
         self, host: str, port: int, network: Network, trace: Trace, family: Family, *, tunnel: bool
     ) -> Stream:
         assert network.proxy is not None
-        # A name is resolved by the proxy; an address that we can see is judged here.
-        target = literal(host)
+        # A name is resolved by the proxy, whose rules hold for it; what we can see to be an address is judged here,
+        # also where it is written as only a resolver reads it.
+        target, meant = literal(host), guard.meant(host)
         if target is None and family is not Family.ANY:
             detail = "The proxy of this region resolves names itself, so that no family can be asked for"
             raise ProbeError(Outcome.PROBE_NETWORK, detail)
-        if target is not None and not self._allowed(target):
-            raise ProbeError(Outcome.BLOCKED, f"This installation does not allow checks of {target}")
+        if meant is not None and not self._allowed(meant):
+            raise ProbeError(Outcome.BLOCKED, f"This installation does not allow checks of {meant}")
         proxy = httpx.URL(network.proxy)
         trace.to_proxy = True
         try:

@@ -12,7 +12,7 @@ from workers.probes.resolver import Resolver
 from workers.probes.trace import ProbeError, Trace
 
 ANSWERED_IN_S = 1.0  # a SYN that is lost once is sent again after a second; of several one gets through
-FOUND_IN_S = 5.0  # who needs longer for every name is as good as gone; c-ares itself would try for minutes
+FOUND_IN_S = 5.0  # who needs longer for every name is as good as gone; a look-up itself would try for a minute
 ANSWERS = (Outcome.REFUSED, Outcome.RESET)  # somebody said no, so there is a way to him
 
 _DIALER = Dialer()  # allows all: these are the operator's references, and sites that the rule let through before

@@ -23,6 +23,8 @@ PREPARED_LIMIT = 4096  # requests kept encoded, some 3 KB each: the sites of one
 OUR_HEADERS = {"accept": "*/*", "accept-encoding": "identity"}
 FRAMING = frozenset({"connection", "content-length", "keep-alive", "te", "transfer-encoding", "upgrade"})  # ours alone
 DEFAULT_PORTS = {"http": 80, "https": 443}
+HIGHEST_PORT = 65_535
+LONGEST_SHOWN = 4096  # letters of a URL in which secrets are looked for, before it is shortened for people
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -48,6 +50,8 @@ def following(redirect: httpx.Request, spec: Spec, proxy: str | None, cookies: h
     url = redirect.url
     if url.scheme not in DEFAULT_PORTS or not url.raw_host:
         raise ProbeError(Outcome.REDIRECT, f"Redirects to {shown(url)}, which is not HTTP")
+    if url.port is not None and not 0 < url.port <= HIGHEST_PORT:
+        raise ProbeError(Outcome.REDIRECT, f"Redirects to port {url.port}, and there is none of that number")
     own = _same_origin(httpx.URL(spec.url), url)
     headers = tuple(spec.headers.items()) if own else ()
     # httpx keeps the body along 307 and 308 only, as it should; no other origin sees it.
@@ -66,14 +70,17 @@ def fresh(request: httpx.Request, extensions: dict[str, Any]) -> httpx.Request:
 
 
 def shown(url: httpx.URL) -> str:
-    """A URL without user, password and query, which may be secrets."""
+    """A URL without user, password and query, which may be secrets.
+
+    Its path may repeat one: whoever shows it to people cuts that out first and shortens it then.
+    """
     where = url.netloc + url.raw_path.split(b"?", 1)[0]
-    return f"{url.scheme}://{where.decode('ascii', 'replace')}"[:200]
+    return f"{url.scheme}://{where.decode('ascii', 'replace')}"[:LONGEST_SHOWN]
 
 
 def bare(url: httpx.URL) -> tuple[str, bytes, int | None, bytes]:
     """What makes two URLs the same request."""
-    return url.scheme, url.raw_host, _port(url), url.raw_path
+    return url.scheme, url.raw_host, port_of(url), url.raw_path
 
 
 @functools.cache
@@ -152,7 +159,7 @@ def _same_origin(site: httpx.URL, url: httpx.URL) -> bool:
     """Also true for the upgrade of a host from HTTP to HTTPS on the usual ports: the same site, better protected."""
     if site.raw_host != url.raw_host:
         return False
-    here, there = _port(site), _port(url)
+    here, there = port_of(site), port_of(url)
     return (site.scheme, here) == (url.scheme, there) or (site.scheme, here, url.scheme, there) == (
         "http",
         80,
@@ -161,5 +168,6 @@ def _same_origin(site: httpx.URL, url: httpx.URL) -> bool:
     )
 
 
-def _port(url: httpx.URL) -> int | None:
+def port_of(url: httpx.URL) -> int | None:
+    """The port of an HTTP URL, its scheme's where it says none."""
     return url.port or DEFAULT_PORTS.get(url.scheme)

@@ -1,175 +1,226 @@
-"""Names to addresses through c-ares: never the default thread pool, where twelve hanging look-ups stop everybody's."""
+"""Names to addresses, through a client of our own: anew for each check, and never through the default thread pool.
+
+Twelve hanging look-ups would stop everybody's in that pool; and what an answer took is known by the kernel's clock.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
+import ipaddress
+from collections.abc import Iterator, Sequence
 
-import aiodns
-import pycares
-
+from pipeline.guard import Address
 from pipeline.vocabulary import Family, Outcome
-from workers.probes.lookups import Lookups
+from workers.probes.dns_messages import Answer, Code, Kind, question
+from workers.probes.dns_settings import SETTINGS, TABLE, Server, Settings, server
+from workers.probes.exchanges import Asked, Trouble
+from workers.probes.kernel import Meter
+from workers.probes.lookups import TRY_S, Lookup
+from workers.probes.preference import preferred
 from workers.probes.trace import ProbeError, Trace
 
-# c-ares waits five times as long as answers took lately, 0.25 s at least, and then asks anew and no longer listens for
-# the first answer. Names that a resolver knows come in a millisecond, so one that it has to look for would be lost.
-# Hence a patient question beside the quick one where that takes longer than usual.
-TRY_S = 1.5  # the quick one, before anything is known of the resolver: a lost packet is repeated after this
-USUAL_S = 0.2  # whatever is known or near came by then
-PATIENT_TRY_S = 5.0  # as long as c-ares waits at most: whoever needs longer has a broken resolver
-TRIES = 6  # twice as long each: the attempt's deadline ends a look-up, not we
-PATIENT_ANSWERS = 2  # from the third on it knows how long answers take, and is patient no more
-ANSWER_AGE_S = 5.0  # c-ares keeps answers for their TTL; a monitor asks again, so channels are renewed
+WONDER_S = 5.0  # who did not answer for so long does not answer; and how often one who was silent is asked again
 
-FAMILIES = {Family.ANY: socket.AF_UNSPEC, Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
+ASKED = {Family.ANY: (Kind.A, Kind.AAAA), Family.IPV4: (Kind.A,), Family.IPV6: (Kind.AAAA,)}
+VERSIONS = {Family.ANY: (4, 6), Family.IPV4: (4,), Family.IPV6: (6,)}
 KINDS = {Family.ANY: "address", Family.IPV4: "IPv4 address", Family.IPV6: "IPv6 address"}
-SILENCE = (aiodns.error.ARES_ETIMEOUT, aiodns.error.ARES_ECONNREFUSED)
-SENTENCES = {
-    aiodns.error.ARES_ENOTFOUND: "The name {host} does not exist (NXDOMAIN)",
-    aiodns.error.ARES_ENODATA: "The name {host} has no {kind}",
-    aiodns.error.ARES_ESERVFAIL: "The resolver failed to look up {host} (SERVFAIL)",
-    aiodns.error.ARES_EREFUSED: "The resolver refused to look up {host}",
-    aiodns.error.ARES_ETIMEOUT: "No resolver answered for {host} in time",
-    aiodns.error.ARES_EBADNAME: "{host} is not a valid host name",
+LOOPBACK = ("127.0.0.1", "::1")
+NEVER_ASKED = "onion"  # RFC 7686: no name of the DNS
+SENTENCES: dict[int, str] = {
+    Code.SERVFAIL: "The resolver failed to look up {host} (SERVFAIL)",
+    Code.REFUSED: "The resolver refused to look up {host}",
+    Code.FORMERR: "The resolver did not understand the question for {host} (FORMERR)",
+    Code.NOTIMP: "The resolver does not answer questions such as that for {host} (NOTIMP)",
+    Trouble.UNREADABLE: "The answer of the resolver for {host} cannot be read",
+    Trouble.CUT_SHORT: "The answer for {host} is too long for UDP, and the resolver does not give it over TCP",
+    Trouble.SILENT: "No resolver answered for {host} in time",
 }
-
-Question = asyncio.Future[pycares.AddrInfoResult]
+# Nothing listens where we ask, no packet gets there, or others' do: that says nothing about the site.
+OURS: dict[int, str] = {
+    Trouble.UNREACHABLE: "The resolver of this region is not running ({where})",
+    Trouble.FORGED: "Others answer in the place of this region's resolver, which does not answer over TCP ({where})",
+}
+NO_NAME = "The name {host} does not exist (NXDOMAIN)"
+NO_ADDRESS = "The name {host} has no {kind}"
 
 
 class Resolver:
     """Look-ups against one set of resolvers (`ip` or `ip:port`; none means the system's), in one loop.
 
-    /etc/hosts and `localhost` come first, as c-ares does it.
+    The machine's own table and `localhost` come first. Nothing is kept from one look-up for the next one.
     """
 
     def __init__(self, servers: tuple[str, ...]) -> None:
-        self._servers = servers
+        self._servers = tuple(found for text in servers if (found := server(text)) is not None)
+        self._named = servers
         self._loop = asyncio.get_running_loop()
-        self._channel: Lookups | None = None
-        self._renew_at = 0.0
-        self._patient: aiodns.DNSResolver | None = None
-        self._patient_answers = 0
-        self._patient_renew_at = 0.0
         self._heard_at = self._wondered_at = 0.0
+        self._wondering: dict[tuple[Server, ...], asyncio.Task[None]] = {}
+        self._unheard: dict[Server, float] = {}  # who was silent, and when to see about that
+        self._turn = 0
 
     async def addresses(self, host: str, family: Family = Family.ANY, trace: Trace | None = None) -> list[str]:
         """Addresses in RFC 6724 order; `ProbeError` where there are none. It takes as long as it may: cancel it.
 
-        A trace's phase is left at the time at which the answer was there, where that is known.
+        A trace's phase is closed with the time that the answers took.
         """
-        # The local name keeps a channel that was renewed meanwhile alive until its last answer is in.
-        channel = self._current()
-        question = channel.getaddrinfo(host, family=FAMILIES[family])
-        try:
-            await asyncio.wait((question,), timeout=USUAL_S)
-            if question.done():
-                answer = question.result()
+        own = _own(host, family)
+        if own:
+            if trace is not None:
+                trace.looked_up(Meter())
+            return own
+        if self._named and not self._servers:
+            raise ProbeError(Outcome.PROBE_NETWORK, f"The resolver of this region is no address ({self._where()})")
+        settings = SETTINGS.said()
+        waited: Meter | None = Meter()
+        failure: ProbeError | None = None
+        for name in _candidates(host, settings):
+            lookup = await self._look_up(host, name, family, settings)
+            waited = _sum(waited, lookup.meter())
+            found = [address for asked in lookup.asked if asked.answer for address in asked.answer.addresses]
+            if found:
                 if trace is not None:
-                    trace.leave(channel.answered_at(question))
-            else:
-                answer = await self._patiently(host, family, question)
-        except aiodns.error.DNSError as error:
-            self._note(error)
-            if _code(error) != aiodns.error.ARES_EBADRESP:
-                raise self._failure(host, family, error) from None
-            answer = await self._alone(host, family)
-        finally:
-            question.cancel()
-        self._heard_at = self._loop.time()
-        return [node.addr[0].decode("ascii") for node in answer.nodes]
+                    trace.looked_up(waited, lookup.at)
+                return found if len(found) == 1 else _ordered(found)
+            if failure is None or name == host:
+                failure = self._failure(host, family, lookup.asked)
+            if not any(asked.answer for asked in lookup.asked):
+                break
+        assert failure is not None, "a name is asked for as it is, at least"
+        raise failure
 
     def is_silent_since(self, asked_at: float) -> bool:
         """Whether it answered nobody since a time of the loop, though it was asked for what every resolver knows."""
         now = self._loop.time()
-        had_time = now - asked_at >= 2 * USUAL_S and now - self._wondered_at >= USUAL_S
+        had_time = now - asked_at >= 2 * TRY_S and now - self._wondered_at >= TRY_S
         return had_time and self._heard_at < min(asked_at, self._wondered_at)
 
     def nobody(self) -> ProbeError:
         """What to say then."""
-        where = ", ".join(self._servers) or "the system's resolver"
-        return ProbeError(Outcome.PROBE_NETWORK, f"The resolver of this region answers nobody ({where})")
-
-    async def _patiently(self, host: str, family: Family, quick: Question) -> pycares.AddrInfoResult:
-        """The first answer to either question; silence counts once both heard nothing."""
-        patient = self._current_patient()
-        slow = patient.getaddrinfo(host, family=FAMILIES[family])
-        wondering = asyncio.ensure_future(self._wonder())
-        questions = {quick, slow}
-        try:
-            while True:
-                done, questions = await asyncio.wait(questions, return_when=asyncio.FIRST_COMPLETED)
-                silent = [each for each in done if _code(each.exception()) == aiodns.error.ARES_ETIMEOUT]
-                if len(silent) < len(done) or not questions:
-                    if slow in done and slow not in silent:
-                        self._patient_answers += 1
-                    return next(each for each in done if each not in silent or not questions).result()
-        finally:
-            slow.cancel()
-            wondering.cancel()
-
-    async def _alone(self, host: str, family: Family) -> pycares.AddrInfoResult:
-        """The answer to a question on a channel of its own. Errors: ProbeError.
-
-        An answer that c-ares cannot read ends all look-ups that share a socket with it, and it is not told whose it is.
-        """
-        channel = aiodns.DNSResolver(nameservers=self._servers or None, timeout=PATIENT_TRY_S, tries=TRIES)
-        try:
-            return await channel.getaddrinfo(host, family=FAMILIES[family])
-        except aiodns.error.DNSError as error:
-            raise self._failure(host, family, error) from None
-        finally:
-            with contextlib.suppress(aiodns.error.DNSError):
-                await channel.close()
-
-    async def _wonder(self) -> None:
-        """Ask who answers for the root: whoever says nothing to that is silent altogether."""
-        channel = self._current()
-        if self._heard_at >= self._wondered_at:  # else somebody wonders already, and hears nothing
-            self._wondered_at = self._loop.time()
-        try:
-            await channel.query_dns(".", "NS")
-        except aiodns.error.DNSError as error:
-            self._note(error)
-        else:
-            self._heard_at = self._loop.time()
-
-    def _note(self, error: aiodns.error.DNSError) -> None:
-        if _code(error) not in SILENCE:
-            self._heard_at = self._loop.time()
-
-    def _current(self) -> Lookups:
-        now = self._loop.time()
-        if self._channel is None or now >= self._renew_at:
-            self._channel = Lookups(nameservers=self._servers or None, timeout=TRY_S, tries=TRIES)
-            self._renew_at = now + ANSWER_AGE_S
-        return self._channel
-
-    def _current_patient(self) -> aiodns.DNSResolver:
-        now = self._loop.time()
-        if self._patient is None or self._patient_answers >= PATIENT_ANSWERS or now >= self._patient_renew_at:
-            self._patient = aiodns.DNSResolver(nameservers=self._servers or None, timeout=PATIENT_TRY_S, tries=TRIES)
-            self._patient_answers, self._patient_renew_at = 0, now + ANSWER_AGE_S
-        return self._patient
-
-    def _failure(self, host: str, family: Family, error: aiodns.error.DNSError) -> ProbeError:
-        code = _code(error)
-        if code == aiodns.error.ARES_ECONNREFUSED:
-            # Nothing listens where we ask, or no packet gets there: that says nothing about the site.
-            where = ", ".join(self._servers) or "the system's resolver"
-            return ProbeError(Outcome.PROBE_NETWORK, f"The resolver of this region is not running ({where})")
-        sentence = SENTENCES.get(code or 0, "Looking up {host} failed ({error})")
-        reason = error.args[-1] if error.args else "no reason"
-        return ProbeError(Outcome.DNS, sentence.format(host=host, kind=KINDS[family], error=reason))
+        return ProbeError(Outcome.PROBE_NETWORK, f"The resolver of this region answers nobody ({self._where()})")
 
     async def aclose(self) -> None:
-        channels, self._channel, self._patient = (self._channel, self._patient), None, None
-        for channel in channels:
-            if channel is not None:
-                with contextlib.suppress(aiodns.error.DNSError):
-                    await channel.close()
+        for task in self._wondering.values():
+            task.cancel()
+        if self._wondering:
+            await asyncio.wait(self._wondering.values())
+        self._wondering.clear()
+
+    async def _look_up(self, host: str, name: str, family: Family, settings: Settings) -> Lookup:
+        try:
+            questions = [question(name, kind) for kind in ASKED[family]]
+        except ValueError:
+            raise ProbeError(Outcome.DNS, f"{host} is not a valid host name") from None
+        lookup = Lookup(
+            self._in_turn(settings),
+            questions,
+            heard=self._heard,
+            unheard=self._was_silent,
+            use_tcp=settings.use_tcp and not self._servers,
+        )
+        await lookup.run()
+        return lookup
+
+    def _in_turn(self, settings: Settings) -> Sequence[Server]:
+        """The resolvers, those last that were silent: they are asked on the side whether they are back."""
+        servers = self._servers or settings.servers
+        if len(servers) == 1:
+            return servers
+        if settings.rotate and not self._servers:
+            self._turn = (self._turn + 1) % len(servers)
+            servers = servers[self._turn :] + servers[: self._turn]
+        if not self._unheard:
+            return servers
+        for each, see_at in self._unheard.items():
+            if self._loop.time() >= see_at:
+                self._unheard[each] = self._loop.time() + WONDER_S
+                self._wonder((each,))
+        return sorted(servers, key=self._unheard.__contains__)
+
+    def _heard(self, server: Server) -> None:
+        self._heard_at = self._loop.time()
+        if self._unheard:
+            self._unheard.pop(server, None)
+
+    def _was_silent(self, server: Server) -> None:
+        """Ask who answers for the root: whoever says nothing to that is silent altogether."""
+        self._unheard.setdefault(server, self._loop.time() + WONDER_S)
+        if self._heard_at >= self._wondered_at:  # else somebody wonders already, and hears nothing
+            self._wondered_at = self._loop.time()
+        self._wonder(self._servers or SETTINGS.said().servers)
+
+    def _wonder(self, servers: tuple[Server, ...]) -> None:
+        if servers not in self._wondering:
+            task = self._wondering[servers] = self._loop.create_task(self._ask_for_the_root(servers))
+            task.add_done_callback(lambda _: self._wondering.pop(servers, None))
+
+    async def _ask_for_the_root(self, servers: tuple[Server, ...]) -> None:
+        """What comes of it is heard, or not: `Lookup` tells."""
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(WONDER_S):
+                root = [question("", Kind.NS)]
+                await Lookup(servers, root, heard=self._heard, unheard=lambda _: None).run()
+
+    def _failure(self, host: str, family: Family, asked: Sequence[Asked]) -> ProbeError:
+        """What says most: that the name is nowhere, else what kept a resolver from telling, else that there is none."""
+        told = [each.answer for each in asked if each.answer]
+        nowhere = next((answer for answer in told if answer.code == Code.NXDOMAIN), None)
+        failures = [each.failure for each in asked if each.failure is not None and not each.answer]
+        if nowhere is None and failures:
+            worst = min(failures, key=lambda code: (code == Trouble.SILENT, code == Trouble.UNREACHABLE))
+            if worst in OURS:
+                return ProbeError(Outcome.PROBE_NETWORK, OURS[worst].format(where=self._where()))
+            sentence = SENTENCES.get(worst, "Looking up {host} failed (code {code})")
+            return ProbeError(Outcome.DNS, sentence.format(host=host, code=worst))
+        return ProbeError(Outcome.DNS, _sentence(nowhere or told[0], host, KINDS[family]))
+
+    def _where(self) -> str:
+        return ", ".join(self._named) or "the system's: " + ", ".join(map(str, SETTINGS.said().servers))
 
 
-def _code(error: BaseException | None) -> int | None:
-    return error.args[0] if isinstance(error, aiodns.error.DNSError) and error.args else None
+def _own(host: str, family: Family) -> list[str]:
+    """What nobody has to be asked for: what the machine's own table says, and `localhost` (RFC 6761)."""
+    name = host.lower()
+    known = TABLE.said().get(name, ())
+    if not known and (name == "localhost" or name.endswith(".localhost")):
+        known = LOOPBACK
+    return [each for each in known if (6 if ":" in each else 4) in VERSIONS[family]]
+
+
+def _candidates(host: str, settings: Settings) -> Iterator[str]:
+    """The names that a host may stand for, as the C library tries them: with enough dots, as it is comes first."""
+    if host.rpartition(".")[2].lower() == NEVER_ASKED:
+        raise ProbeError(Outcome.DNS, NO_NAME.format(host=host))
+    known = host.count(".") >= settings.dots
+    if known:
+        yield host
+    for domain in settings.domains:
+        yield f"{host}.{domain}"
+    if not known:
+        yield host
+
+
+def _sentence(answer: Answer, host: str, kind: str) -> str:
+    if answer.circular:
+        return f"The name {host} stands for another ({answer.alias}), and so on without an end"
+    if answer.code == Code.NXDOMAIN:
+        if answer.alias:
+            return f"The name {host} stands for {answer.alias}, which does not exist (NXDOMAIN)"
+        return NO_NAME.format(host=host)
+    if answer.alias:
+        return f"The name {host} stands for {answer.alias}, which has no {kind}"
+    return NO_ADDRESS.format(host=host, kind=kind)
+
+
+def _ordered(found: Sequence[str]) -> list[str]:
+    addresses: list[Address] = [ipaddress.ip_address(text) for text in found]
+    return [str(address) for address in preferred(addresses)]
+
+
+def _sum(before: Meter | None, more: Meter | None) -> Meter | None:
+    if before is None or more is None:
+        return None
+    before.waited_ns += more.waited_ns
+    before.unsure_ns += more.unsure_ns
+    return before

@@ -14,7 +14,7 @@ from pipeline.vocabulary import Hop, Network, Outcome, Probe, Snapshot, Spec
 from workers.probes.certificates import summary
 from workers.probes.cutting import CUT, Cutter, is_telling, private_texts
 from workers.probes.expect import in_short
-from workers.probes.requests import shown
+from workers.probes.requests import port_of, shown
 from workers.probes.trace import Response, Trace
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 BODY = 2048  # letters of the body, from as many bytes: what a person reads of an error page
 HEADERS, HEADER_NAME, HEADER_VALUE = 50, 100, 300  # a browser's answer has some 20 to 30
 PROBLEMS, PROBLEM = 20, 300
+URL = 200
 STATUS_LINE = 200
 UNREADABLE = 0.2  # above this share of letters that are none, a body is bytes
 BYTES_SHOWN = 32
@@ -38,15 +39,16 @@ QUERY, USER = re.compile(r"[?#][^\s>;,\"]*"), re.compile(r"//[^/\s@]*@")
 def seen(trace: Trace, spec: Spec, network: Network, outcome: Outcome, problems: Sequence[str]) -> Probe:
     """The probe of an attempt that is over; with what there was to see where it is not `ok`."""
     expires_at = trace.expires_at()
+    port = port_of(trace.url) if trace.hops and trace.url is not None else None
     if outcome is Outcome.OK:
-        return trace.probe(outcome, expires_at=expires_at)
+        return trace.probe(outcome, expires_at=expires_at, port=port)
     try:
         snapshot = taken(trace, spec, network, outcome, problems)
     except Exception:  # the failure is the site's all the same
         log.exception("no snapshot", extra={"action": "snapshot_failed"})
-        return trace.probe(outcome, expires_at=expires_at)
+        return trace.probe(outcome, expires_at=expires_at, port=port)
     # The sentences of its problems may quote the server, and it us.
-    return trace.probe(outcome, in_short(snapshot.problems), expires_at=expires_at, snapshot=snapshot)
+    return trace.probe(outcome, in_short(snapshot.problems), expires_at=expires_at, snapshot=snapshot, port=port)
 
 
 def taken(trace: Trace, spec: Spec, network: Network, outcome: Outcome, problems: Sequence[str]) -> Snapshot:
@@ -73,7 +75,7 @@ def _cut(whole: Snapshot, cutter: Cutter) -> Snapshot:
     return Snapshot(
         phase=whole.phase,
         problems=tuple(cut(problem)[:PROBLEM] for problem in whole.problems),
-        hops=tuple(Hop(cut(hop.url), hop.ip, hop.status) for hop in whole.hops),
+        hops=tuple(Hop(cut(hop.url)[:URL], hop.ip, hop.status) for hop in whole.hops),
         tls=whole.tls,
         certificate=whole.certificate,
         status_line=cut(whole.status_line)[:STATUS_LINE] if whole.status_line is not None else None,

@@ -52,9 +52,9 @@ class Trace:
     """A stopwatch over the phases of one attempt; redirects add up.
 
     It runs on two clocks. The loop's says when we came to do something, and is always there. The kernel's says when
-    something left and arrived; it holds once an answer is whole (`settle`), and what it cannot see (look-ups, a SYN
-    that was lost, the end of a stream) is read off the loop's: `looped`. Monotonic seconds; callers that stamped an
-    event themselves hand that time in.
+    something left and arrived; it holds once an answer is whole (`settle`), and what it cannot see (a SYN that was
+    lost, a resolver that refused, the end of a stream) is read off the loop's: `looped`. Monotonic seconds; callers
+    that stamped an event themselves hand that time in.
     """
 
     __slots__ = (
@@ -146,6 +146,12 @@ class Trace:
                 self._read_off_kernel(phase, self._meter)
             self.phase, self.ended_at = None, now
         return now
+
+    def looked_up(self, meter: Meter | None, at: float | None = None) -> None:
+        """Close `dns` with how long the answers took by the kernel; None where it does not know."""
+        self._meter = meter
+        self.leave(at)
+        self._meter = None
 
     def connected(self, connection: Connection) -> None:
         """Close `connect` with a connection that stands; from now on the kernel tells how long we wait."""

@@ -23,6 +23,8 @@ FRAMING_LIMIT = 1024 * 1024  # chunk sizes, extensions and trailers: the body's 
 REASON_KEPT = 200  # bytes of the status line, for a snapshot …
 START_KEPT = 2048  # … and of the body: what a person reads of an error page
 
+OTHERS = (b"R", b"I")  # how an answer begins that the parser takes for its own, and is none of HTTP's
+
 SWITCHING_PROTOCOLS = 101
 FIRST_FINAL_STATUS = 200
 BODILESS = (204, 304)
@@ -155,15 +157,17 @@ class Answer(httpx.AsyncByteStream):
         self._parser = None
 
     async def _more(self) -> None:
-        before = self._stream.received_at
         data = await self._stream.read()
         at = self._stream.received_at
         if not data:
             self._end()
-            self._trace.lingered(before, at)
+            # Since what the kernel stamped last: TLS may end with a message, whose arrival is timed already.
+            self._trace.lingered(self._stream.stamped_at, at)
         else:
             if not self._received:
                 self._trace.enter("transfer", at)
+                if data.startswith(OTHERS):
+                    raise ProbeError(Outcome.PROTOCOL, "The answer is not HTTP/1.1 (it is RTSP or ICE)")
             self._received += len(data)
             self._feed(data)
             self._bound()
