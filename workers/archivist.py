@@ -19,6 +19,7 @@ from pipeline.settings import Settings
 from pipeline.store.lake_days import late_days, to_archive, to_drop
 from pipeline.store.retention import forget_hours
 from pipeline.store.session import session
+from workers.beating import LOADING
 from workers.killpoints import reached
 
 log = logging.getLogger("roller")
@@ -61,12 +62,14 @@ class Archivist:
         for day in days:
             self._write(connection, root, day, now)
         if days:
-            from pipeline.store.lake_reference import write_reference
+            with LOADING:
+                from pipeline.store.lake_reference import write_reference
 
             write_reference(self._dsn, root)
 
     def _write(self, connection: psycopg.Connection, root: LakeRoot, day: date, now: datetime) -> None:
-        from pipeline.store import lake
+        with LOADING:
+            from pipeline.store import lake
 
         written = lake.archive(connection, self._dsn, root, day, now=now, reached=reached)
         reached("lake: after archive")
@@ -77,7 +80,8 @@ class Archivist:
     def _drop(self, connection: psycopg.Connection, root: LakeRoot) -> None:
         now = self._clock()
         for day in to_drop(connection, now, self._keep_ticks)[:AT_ONCE]:
-            from pipeline.store import lake
+            with LOADING:
+                from pipeline.store import lake
 
             gone = lake.drop(connection, self._dsn, root, day, now=now, reached=reached)
             if gone is False:  # something came after it was written, or the file was touched: the partition is whole
@@ -88,7 +92,8 @@ class Archivist:
 
     def _merge_late(self, connection: psycopg.Connection, root: LakeRoot) -> None:
         for day in late_days(connection):
-            from pipeline.store import lake
+            with LOADING:
+                from pipeline.store import lake
 
             written = lake.merge_late(connection, root, day, now=self._clock(), reached=reached)
             if written is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,6 +15,10 @@ from workers.lifecycle import ALIVE_EVERY_S, Stop, stay_alive
 log = logging.getLogger("beats")
 # A beat that takes longer than its pause makes the next one do more; that it was left out is no news each time.
 logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
+
+# Beats run in threads of their own. Those that load a library where it is first needed do so one after the other: two
+# that begin with SQLAlchemy at the same time find half of it.
+LOADING = threading.RLock()
 
 STEP_S = 5.0  # the wall clock moved by more than this against the monotonic one: someone set it
 

@@ -9,6 +9,7 @@ import psycopg
 
 from pipeline.errors import UnavailableError
 from pipeline.store.session import session
+from workers.beating import LOADING
 
 log = logging.getLogger("roller")
 
@@ -17,12 +18,13 @@ def watch(dsn: str, now: datetime) -> int:
     """Judge every objective as of `now`; how many budgets call for something else. Errors: psycopg.Error."""
     if not _promised(dsn):
         return 0
-    from sqlalchemy.exc import DBAPIError
-    from sqlalchemy.pool import NullPool
+    with LOADING:
+        from sqlalchemy.exc import DBAPIError
+        from sqlalchemy.pool import NullPool
 
-    from pipeline.store.burns import watch_budgets
-    from pipeline.store.engine import engine
-    from pipeline.workbench import Workbench
+        from pipeline.store.burns import watch_budgets
+        from pipeline.store.engine import engine
+        from pipeline.workbench import Workbench
 
     store = engine(dsn, name="roller budgets", pool=NullPool)
     try:

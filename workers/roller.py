@@ -25,7 +25,7 @@ from pipeline.store.rollups import Mark, Rolled, roll, without_lake
 from pipeline.store.session import session
 from pipeline.store.ticks import ensure_partitions
 from workers.archivist import ARCHIVE_S, LATE_S, Archivist
-from workers.beating import beat_until
+from workers.beating import LOADING, beat_until
 from workers.budget_watch import watch
 from workers.killpoints import reached
 from workers.lifecycle import Stop
@@ -139,11 +139,11 @@ class Roller:
             forget_snapshots(connection, before=self._clock() - SNAPSHOTS_KEPT)
 
     def _make_exports(self) -> int:
-        from workers.export_clerk import make  # brings the readers of files along, for those who schedule any
-
         with self._connected() as connection:
             if connection.execute("select from scheduled_exports where deleted_at is null").fetchone() is None:
                 return 0
+        with LOADING:
+            from workers.export_clerk import make  # brings the readers of files along, for those who schedule any
         return make(self._dsn, self._clock)
 
     def _be_seen(self) -> None:

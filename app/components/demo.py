@@ -6,11 +6,16 @@ import streamlit as st
 
 from app import data
 from app.components import flash
+from pipeline.errors import UnavailableError
 
 
 def badge() -> None:
     """In the sidebar, while the demo is loaded."""
-    if not data.is_demo():
+    try:
+        loaded = data.is_demo()
+    except UnavailableError:  # the page below says so
+        return
+    if not loaded:
         return
     with st.sidebar:
         st.badge("DEMO", color="violet")

@@ -19,6 +19,8 @@ from pipeline.vocabulary import Kind
 NAMES = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
 _COPY = sql.SQL("copy {} ({}) from stdin (format csv)")
 
+MANY = 5_000  # marks that Postgres should know of: by the statistics of an empty table it looks for each by a scan
+
 
 def store_frame(connection: psycopg.Connection, ticks: pl.DataFrame) -> int:
     """Store what is not stored yet of a frame with the columns of `store.ticks.COLUMNS`; returns how many rows it has.
@@ -80,6 +82,8 @@ def mark(connection: psycopg.Connection, hours: pl.DataFrame) -> None:
     copying = sql.SQL("copy dirty_hours (at, site_id, region_id) from stdin (format csv)")
     with connection.cursor() as cursor, cursor.copy(copying) as copy:
         copy.write(_csv(hours.select("at", *SERIES)))
+    if hours.height > MANY:
+        connection.execute("analyze dirty_hours")
 
 
 def _copy(connection: psycopg.Connection, table: sql.Identifier, ticks: pl.DataFrame) -> None:
