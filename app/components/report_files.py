@@ -43,7 +43,7 @@ def files(found: Figures, wanted: Wanted) -> None:
             "The report as one HTML file needs what draws its charts: `make report`, or the extra `report`. "
             "Then this page offers it, and so does the command line:"
         )
-    st.code(report_code.command(wanted), language="shell")
+    st.code(report_code.command(wanted), language=None, wrap_lines=True)
     st.markdown("\n".join(f"- {line}" for line in links(found)))
 
 

@@ -7,6 +7,8 @@ from datetime import datetime
 
 import streamlit as st
 
+from app import data
+from app.components.boundary import live
 from app.components.words import ago, plain
 from pipeline.health import Health
 from pipeline.store.fleet import RegionFacts
@@ -30,6 +32,12 @@ def banner(health: Health) -> None:
         st.error(f"**{title}**  \n{said}", icon=":material/warning:")
     else:
         st.warning(f"**Checks run, but a part of the workbench is not well.**  \n{said}", icon=":material/warning:")
+
+
+@live(2)
+def ours() -> None:
+    """The banner on a page that draws itself but once: also while the store is away."""
+    banner(data.health())
 
 
 def unwatched(facts: Sequence[RegionFacts], now: datetime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import data
-from app.components import address, changes_list, changes_site, changes_together, question_code
+from app.components import address, changes_list, changes_site, changes_together, question_code, well
 from app.components.charting import titled
 from app.components.words import grouped
 from app.data import Shifted
@@ -56,6 +56,7 @@ def _nothing(shifted: Shifted, span: str) -> str:
 with st.container(horizontal=True, vertical_alignment="bottom"):
     st.title("Changes", width="stretch")
     span = picker()
+well.ours()
 fleet(span)
 if key := address.said("site"):
     changes_site.series(data.row(key), span)

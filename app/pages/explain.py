@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import boxes, data
-from app.components import address, explain_answer, explain_heat, question_code, site_window, tab
+from app.components import address, explain_answer, explain_heat, question_code, site_window, tab, well
 from app.components.charting import titled
 from app.components.site_pick import pick
 from app.components.site_regions import regions
@@ -56,6 +56,7 @@ key = address.said("site")
 if not key:
     st.title("Explain")
     st.caption("When was it slow, and what was different then? Pick a site.")
+    well.ours()
     pick()
 else:
     row = data.row(key)
@@ -64,6 +65,7 @@ else:
         st.title(f"Explain {plain(row.name)}", width="stretch")
         st.page_link("pages/site.py", label="Site", query_params={"site": key}, width="content")
         st.page_link("pages/changes.py", label="Changes", query_params={"site": key}, width="content")
+    well.ours()
     now = data.utc_now()
     window = site_window.window(young=now - data.site(key).created_at < HOUR)
     with st.container(horizontal=True, vertical_alignment="center"):

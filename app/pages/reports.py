@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import data
-from app.components import report_figures, report_files, report_pick
+from app.components import report_figures, report_files, report_pick, well
 from app.components.boundary import explained
 from app.components.words import plain
 from pipeline.analysis.policies import POLICIES
@@ -23,6 +23,7 @@ def report(wanted: Wanted) -> None:
 
 
 st.title("Reports")
+well.ours()
 if data.site_keys():
     with explained(briefly=True):
         report(report_pick.pick(data.utc_now()))

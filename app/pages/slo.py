@@ -19,12 +19,6 @@ def picked(objectives: list[Objective]) -> str | None:
     return st.pills("Objective", keys, key="objective", bind="query-params", label_visibility="collapsed")
 
 
-@live(2)
-def ours() -> None:
-    """Whether our own parts are well: what is not checked spends no budget, and that is no good news."""
-    well.banner(data.health())
-
-
 @live(30)
 def cards(key: str | None) -> None:
     dialogs.follow()
@@ -53,7 +47,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     st.title("SLO", width="stretch")
     st.button("Add objective", key="open-objective", type="primary", on_click=objective_dialogs.open_add)
 objective_dialogs.draw_open()
-ours()
+well.ours()  # what is not checked spends no budget, and that is no good news
 if promised := data.objectives():
     cards(picked(promised))
 else:
