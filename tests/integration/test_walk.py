@@ -67,13 +67,15 @@ def test_a_failing_site_is_confirmed_and_then_down_with_one_transition(fleet: Fl
     assert count(fleet.dsn, "select count(*) from snapshots where site_id = %s", site.id) == 2
 
 
-def test_a_check_asked_for_is_made_at_once_and_is_no_part_of_uptime(fleet: Fleet) -> None:
+def test_a_check_asked_for_is_made_at_once_and_is_no_part_of_uptime(fleet: Fleet, target: Target) -> None:
+    add_sites(fleet.dsn, [f"{target.url}/asked"], interval_s=60, key_prefix="asked")
     with writing(fleet.dsn) as connection:
-        assert request_check(connection, "s0", now=now(), actor="test") == 2
+        assert request_check(connection, "asked0", now=now(), actor="test") == 2
     eventually(lambda: count(fleet.dsn, "select count(*) from ticks where kind = 1") == 2, seconds=5)
 
 
-def test_a_region_added_while_running_has_its_first_tick_within_ten_seconds(fleet: Fleet) -> None:
+def test_a_region_added_while_running_has_its_first_tick_within_ten_seconds(fleet: Fleet, target: Target) -> None:
+    add_sites(fleet.dsn, [f"{target.url}/there"], interval_s=2, key_prefix="there")
     with writing(fleet.dsn) as connection:
         region = create_region(connection, RegionIn(key="ap"), now=now(), actor="test")
     fleet.start("prober", "--region", "ap")
