@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 
 from app import outbound
 from app.windows import RANGES, Window, floored, following
-from pipeline import analysis, frames
+from pipeline import analysis, answers, frames
 from pipeline.analysis.boxes import NEEDS as EXPLAINED_NEEDS
 from pipeline.analysis.boxes import Box, counted
 from pipeline.checkup import checkup as judge_vitals
@@ -506,7 +506,7 @@ def _failing_together(span: str, until: datetime) -> Joint:
     with _reading() as connection:
         spans = medians.down_spans(connection, since=since, until=until)
     groups = analysis.together(spans)
-    nothing = pl.DataFrame(schema=frames.schema(frames.SHARED))
+    nothing = pl.DataFrame(schema=frames.schema(answers.SHARED))
     if groups.is_empty():
         return Joint(spans, groups, nothing, since, until)
     with explained(), Workbench(_database(), clock=utc_now) as up:

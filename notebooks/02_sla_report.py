@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 import pipeline
 from pipeline import analysis, charts
 from pipeline.analysis.claims import NOTHING, percent, shown
-from pipeline.analysis.cuts import zone
+from pipeline.calendar import zone
 from pipeline.charts.states import lasting
 from pipeline.report.figures import figures, keys_of
 from pipeline.report.periods import period_of

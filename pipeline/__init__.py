@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
-    from pipeline.lake import Lake
+    from pipeline.lake.alone import Lake
     from pipeline.workbench import Workbench
 
 __all__ = ["connect"]
@@ -32,7 +32,7 @@ def connect(dsn: str | None = None) -> Workbench | Lake:
     from pipeline.workbench import Workbench
 
     if dsn is not None and (dsn.startswith(("s3://", "/", "./", "../", "~")) or Path(dsn).is_dir()):
-        from pipeline.lake import Lake
+        from pipeline.lake.alone import Lake
 
         return Lake(dsn)
     return Workbench(dsn or Settings().database)

@@ -27,7 +27,9 @@ from pydantic import (
 )
 
 from pipeline.applicable import BARE, SCHEMES, MisplacedError, judge_bare, misplaced
+from pipeline.calendar import zone
 from pipeline.conditions import TOKEN, header_condition, json_condition
+from pipeline.errors import InvalidInputError
 from pipeline.misfits import MisfitError, problems_of
 from pipeline.ring import is_shown
 from pipeline.vocabulary import Expect
@@ -78,6 +80,14 @@ def judge_text(text: str) -> str:
     if "\x00" in text:
         raise ValueError("there is a NUL character in it, which Postgres cannot keep: take it out")
     return text
+
+
+def judge_zone(name: str) -> str:
+    try:
+        zone(name)
+    except InvalidInputError:
+        raise ValueError(f"there is no time zone {name!r}: write one such as Europe/Berlin") from None
+    return name
 
 
 def judge_status(entry: str) -> str:

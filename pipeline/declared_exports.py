@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from pipeline.declared import Key, Text
+from pipeline.declared import Key, Text, judge_zone
 from pipeline.exports import FRAMES, What
 from pipeline.writers import Format
 
@@ -32,11 +31,7 @@ class ScheduledExportIn(BaseModel):
     @field_validator("tz")
     @classmethod
     def _is_a_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"{value!r} is no time zone: write one such as Europe/Berlin") from None
-        return value
+        return judge_zone(value)
 
     @field_validator("folder")
     @classmethod

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from typing import Literal
-from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from pipeline.declared import Key, Text
+from pipeline.declared import Key, Text, judge_zone
 from pipeline.objectives import LONGEST_DAYS, Objective
 
 Policy = Literal["default", "strict"]
@@ -42,9 +41,7 @@ class ObjectiveIn(BaseModel):
     @field_validator("tz")
     @classmethod
     def _is_a_zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError(f"there is no time zone {value!r}: write one such as Europe/Berlin")
-        return value
+        return judge_zone(value)
 
     @model_validator(mode="after")
     def _is_about_one_thing(self) -> ObjectiveIn:

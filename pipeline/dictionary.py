@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 
 from msgspec import Struct
 
+from pipeline import answers, frames
 from pipeline.errors import NotFoundError
-from pipeline.frames import DICTIONARY
+from pipeline.frames import Frame
+
+DICTIONARY: Mapping[str, Frame] = {
+    "ticks": frames.TICKS,
+    "hours": frames.HOURS,
+    "rollups": frames.ROLLUPS,
+    "uptime": answers.UPTIME,
+    "exact": answers.EXACT,
+    "account": answers.ACCOUNT,
+    "waterfall": answers.WATERFALL,
+    "outages": answers.OUTAGES,
+    "reliability": answers.RELIABILITY,
+    "apdex": answers.APDEX,
+    "spans": frames.SPANS,
+    "site_spans": frames.SITE_SPANS,
+    "periods": frames.PERIODS,
+    "sites": frames.SITES,
+    "regions": frames.REGIONS,
+    "transitions": frames.TRANSITIONS,
+    "snapshots": frames.SNAPSHOTS,
+    "fleet_samples": frames.FLEET_SAMPLES,
+    "decisions": frames.DECISIONS,
+    "slo": answers.SLO,
+    "budget": answers.BUDGET,
+    "forecast": answers.FORECAST,
+    "burn": answers.BURN,
+    "medians": answers.MEDIANS,
+    "changes": answers.CHANGES,
+    "anomalies": answers.ANOMALIES,
+    "explained": answers.EXPLAINED,
+    "together": answers.TOGETHER,
+    "shared": answers.SHARED,
+    "compared": answers.COMPARED,
+}
 
 
 class Entry(Struct, frozen=True):

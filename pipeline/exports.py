@@ -14,7 +14,7 @@ import polars as pl
 from pipeline.errors import InvalidInputError, Problem
 from pipeline.frames import ROLLUPS, SITE_SPANS, SPANS, TICKS, Frame, schema
 from pipeline.moments import Moment
-from pipeline.workbench import Workbench
+from pipeline.reading import Reading
 from pipeline.writers import SUFFIXES, WRITERS, Format, Write
 
 What = Literal["ticks", "rollups", "spans", "verdicts"]
@@ -24,7 +24,7 @@ Progress = Callable[[float, int], None]
 
 
 def export(
-    workbench: Workbench,
+    reading: Reading,
     out: Path | BinaryIO,
     *,
     what: What = "ticks",
@@ -45,7 +45,7 @@ def export(
     Errors: NotFoundError, InvalidInputError.
     """
     refuse(what, format)
-    pieces = _frames(workbench, what, format, since, until, sites, regions)
+    pieces = _frames(reading, what, format, since, until, sites, regions)
     with _target(out) as file, WRITERS[format](file, pl.DataFrame(schema=schema(FRAMES[what]))) as write:
         return _written(pieces, write, progress)
 
@@ -69,7 +69,7 @@ def _written(pieces: Iterator[tuple[float, pl.DataFrame]], write: Write, progres
 
 
 def _frames(
-    workbench: Workbench,
+    reading: Reading,
     what: What,
     format_: Format,
     since: Moment,
@@ -79,11 +79,11 @@ def _frames(
 ) -> Iterator[tuple[float, pl.DataFrame]]:
     """Pieces of the export, each with the share of it that is done after it."""
     if what in ("ticks", "rollups") and format_ != "openmetrics":
-        window = workbench.window(since, until)
+        window = reading.window(since, until)
         if what == "ticks":
-            return _by_time(workbench.tick_batches(sites, *window, regions), "scheduled_at", window)
-        return _by_time(workbench.rollup_batches("1h", ("site", "region"), *window, sites, regions), "at", window)
-    return _by_site(workbench, what, *workbench.window(since, until), sites, regions)
+            return _by_time(reading.tick_batches(sites, *window, regions), "scheduled_at", window)
+        return _by_time(reading.rollup_batches("1h", ("site", "region"), *window, sites, regions), "at", window)
+    return _by_site(reading, what, *reading.window(since, until), sites, regions)
 
 
 def _by_time(
@@ -101,7 +101,7 @@ def _by_time(
 
 
 def _by_site(
-    workbench: Workbench,
+    reading: Reading,
     what: What,
     since: datetime,
     until: datetime,
@@ -109,15 +109,15 @@ def _by_site(
     regions: Collection[str] | None,
 ) -> Iterator[tuple[float, pl.DataFrame]]:
     """Pieces of some sites over the whole range: a series' rows stand together, in the order of time."""
-    keys = workbench.keys(sites)
+    keys = reading.keys(sites)
     for start in range(0, len(keys), SPANS_AT_ONCE):
         some = keys[start : start + SPANS_AT_ONCE]
         if what == "rollups":
-            parts = [workbench.rollup("1h", ("site", "region"), since, until, [key], regions).collect() for key in some]
+            parts = [reading.rollup("1h", ("site", "region"), since, until, [key], regions).collect() for key in some]
             frame = pl.concat([part.sort("region", "at") for part in parts])
         else:
             level: Literal["region", "global"] = "region" if what == "spans" else "global"
-            found = workbench.spans(some, since, until, regions, level=level)
+            found = reading.spans(some, since, until, regions, level=level)
             frame = found.sort("site", *(["region"] if what == "spans" else []), "since").collect()
         yield (start + len(some)) / len(keys), frame
 

@@ -43,33 +43,33 @@ class Column(Struct, frozen=True):
 Frame = Mapping[str, Column]
 
 
-def _ms(about: str) -> Column:
+def ms(about: str) -> Column:
     return Column(pl.Float32(), about, "ms")
 
 
-_SITE = Column(KEY, "Key of the site.")
-_REGION = Column(KEY, "Key of the region.")
-_SITE_ID = Column(pl.Int32(), "Number of the site; stays when its key is given to another.")
+SITE_KEY = Column(KEY, "Key of the site.")
+REGION_KEY = Column(KEY, "Key of the region.")
+SITE_ID = Column(pl.Int32(), "Number of the site; stays when its key is given to another.")
 _REGION_ID = Column(pl.Int32(), "Number of the region.")
 
 TICKS: Frame = {
     "scheduled_at": Column(TIME, "When the check was due; with site and region it names the slot.", "UTC"),
     "started_at": Column(TIME, "When the attempt began; null where none was made.", "UTC"),
-    "site": _SITE,
-    "region": _REGION,
-    "site_id": _SITE_ID,
+    "site": SITE_KEY,
+    "region": REGION_KEY,
+    "site_id": SITE_ID,
     "region_id": _REGION_ID,
     "attempt": Column(pl.Int16(), "0 for the scheduled attempt, 1 and more for its confirmations."),
     "state": Column(STATE, "What the outcome makes the site, seen from this region."),
     "outcome": Column(OUTCOME, "What the attempt found, from the closed list."),
     "status": Column(pl.Int16(), "Status of the last HTTP response."),
-    "dns_ms": _ms("Looking the name up, summed over redirects; null where it was not needed."),
-    "connect_ms": _ms("Until the TCP connection stood."),
-    "tls_ms": _ms("The TLS handshake."),
-    "ttfb_ms": _ms("From the request's last byte to the response's first."),
-    "transfer_ms": _ms("The response's body."),
-    "latency_ms": _ms("The whole attempt."),
-    "error_ms": _ms("How far latency_ms may be off, by the prober's own measurement of itself."),
+    "dns_ms": ms("Looking the name up, summed over redirects; null where it was not needed."),
+    "connect_ms": ms("Until the TCP connection stood."),
+    "tls_ms": ms("The TLS handshake."),
+    "ttfb_ms": ms("From the request's last byte to the response's first."),
+    "transfer_ms": ms("The response's body."),
+    "latency_ms": ms("The whole attempt."),
+    "error_ms": ms("How far latency_ms may be off, by the prober's own measurement of itself."),
     "clock": Column(CLOCK, "What the latency was read from."),
     "trusted": Column(pl.Boolean(), "False where the prober was too busy for its latencies to count."),
     "ip": Column(pl.String(), "The address that answered."),
@@ -83,7 +83,7 @@ TICKS: Frame = {
     "detail": Column(pl.String(), "One sentence for a person."),
 }
 
-_COUNTED = {
+COUNTED = {
     "checks": "Slots that have a tick.",
     "up": "Slots that were up.",
     "degraded": "Slots that were degraded: up, and something to say.",
@@ -100,17 +100,17 @@ _HELD = {
     "unknown_us": "Time held by explicit unknown ticks; gaps without ticks are not in it.",
 }
 _QUANTILES = {
-    f"p{percent}_ms": _ms(f"{percent} % were faster; from the histogram beside it.") for percent in (50, 90, 95, 99)
+    f"p{percent}_ms": ms(f"{percent} % were faster; from the histogram beside it.") for percent in (50, 90, 95, 99)
 }
 _BUCKETS = Column(BUCKETS, "Latency histogram: bucket numbers in ascending order; see analysis.histograms.")
-_AT = Column(TIME, "Start of the hour or the UTC day.", "UTC")
+AT = Column(TIME, "Start of the hour or the UTC day.", "UTC")
 
 # As stored, one row a series and hour (or day).
 HOURS: Frame = {
-    "at": _AT,
-    "site_id": _SITE_ID,
+    "at": AT,
+    "site_id": SITE_ID,
     "region_id": _REGION_ID,
-    **{name: Column(pl.Int32(), about) for name, about in _COUNTED.items()},
+    **{name: Column(pl.Int32(), about) for name, about in COUNTED.items()},
     **{name: Column(pl.Int64(), about, "us") for name, about in _HELD.items()},
     **_QUANTILES,
     "buckets": _BUCKETS,
@@ -129,102 +129,15 @@ HOUR_ROWS: Frame = {**HOURS, "pieces": PIECES}
 
 # As read, merged over what was not asked for; `site` and `region` are there where `by` names them.
 ROLLUPS: Frame = {
-    "at": _AT,
-    "site": _SITE,
-    "region": _REGION,
-    **{name: Column(pl.Int64(), about) for name, about in _COUNTED.items()},
+    "at": AT,
+    "site": SITE_KEY,
+    "region": REGION_KEY,
+    **{name: Column(pl.Int64(), about) for name, about in COUNTED.items()},
     **{name: Column(pl.Int64(), about, "us") for name, about in _HELD.items()},
     "expected_s": Column(pl.Float64(), "Time for which checks were called for, by the revisions; to now at most.", "s"),
     **_QUANTILES,
     "buckets": _BUCKETS,
     "counts": Column(pl.List(pl.Int64()), "Latency histogram: trusted ticks, up or degraded, by bucket."),
-}
-
-UPTIME: Frame = {
-    "uptime": Column(pl.Float64(), "up / (up + down) of the known time, degraded as up; null where nothing is known."),
-    "low": Column(pl.Float64(), "The uptime if all unknown time was down: up / expected."),
-    "high": Column(pl.Float64(), "The uptime if all unknown time was up: (up + unknown) / expected."),
-    "coverage": Column(pl.Float64(), "Known time / expected time."),
-    "up_s": Column(pl.Float64(), "Time held up, degraded with it.", "s"),
-    "down_s": Column(pl.Float64(), "Time held down.", "s"),
-    "unknown_s": Column(pl.Float64(), "Expected time that nobody can speak for.", "s"),
-    "checks": Column(pl.Int64(), "Slots that have a tick; null of a site's spans, which do not count them."),
-    "at_least": Column(pl.Float64(), "Where no failure was seen: what so many checks show at 95 %; else null."),
-    "down_least_s": Column(pl.Float64(), "Down from the first to the last slot that said so; null of rollups.", "s"),
-    "down_most_s": Column(pl.Float64(), "Down from the last slot before to the first one after; null of rollups.", "s"),
-}
-
-# Of raw ticks, by hour or UTC day.
-EXACT: Frame = {
-    "at": _AT,
-    "site": _SITE,
-    "region": _REGION,
-    **{name: Column(pl.Int64(), _COUNTED[name]) for name in ("checks", "up", "degraded", "down", "unknown")},
-    "uptime": Column(pl.Float64(), "Of the checks that know something, the share that was up; by time: `uptime`."),
-    "measured": Column(pl.Int64(), "Latencies that count: trusted, up or degraded."),
-    **{f"p{percent}_ms": _ms(f"{percent} % took at most this; one that was measured.") for percent in (50, 95, 99)},
-}
-
-# The same history as a policy accounts it. `low`, `high` and `coverage` are what is known, whatever it assumes.
-ACCOUNT: Frame = {
-    "policy": Column(pl.String(), "Name of the policy."),
-    "version": Column(pl.Int16(), "Its version."),
-    "uptime": Column(pl.Float64(), "The uptime as this policy has it; null where it has nothing to count."),
-    "low": Column(pl.Float64(), "The same if all that is unknown was down."),
-    "high": Column(pl.Float64(), "The same if all that is unknown was up."),
-    "coverage": Column(pl.Float64(), "The known share of what it counts."),
-    "down_s": Column(pl.Float64(), "1 - uptime, of `of_s`: its downtime as time, also where it counts checks.", "s"),
-    "of_s": Column(pl.Float64(), "The time it speaks of: what it counts, or for checks the time called for.", "s"),
-    "checks": Column(pl.Int64(), "Checks (or steps) that know something, behind it."),
-    "at_least": Column(pl.Float64(), "Where it has no failure: what so many checks show at 95 %; else null."),
-}
-
-# From one policy's uptime to another's, choice by choice.
-WATERFALL: Frame = {
-    "kind": Column(pl.String(), "What the row is: `from` and `to` are the policies, `choice` what differs."),
-    "step": Column(pl.String(), "The policy's name, or the choice that is changed here."),
-    "choice": Column(pl.String(), "What it was before and what it is after; null of the policies."),
-    "uptime": Column(pl.Float64(), "The uptime with this and all changes before it; null where nothing is counted."),
-    "change": Column(pl.Float64(), "What this change made of the uptime; null of the policies."),
-    "change_s": Column(pl.Float64(), "The same of the time called for; below 0 is more downtime.", "s"),
-}
-
-# Times in which a site was down, one row each.
-OUTAGES: Frame = {
-    "site": _SITE,
-    "site_id": _SITE_ID,
-    "since": Column(TIME, "When it went down, by the vote of its regions.", "UTC"),
-    "until": Column(TIME, "When it was up again; null where nobody has said so.", "UTC"),
-    "down_s": Column(pl.Float64(), "Time it was held down, to the end of the range where it is open.", "s"),
-    "down_least_s": Column(pl.Float64(), "The same from the first to the last slot that said so.", "s"),
-    "down_most_s": Column(pl.Float64(), "The same from the last slot before to the first one after.", "s"),
-    "began": Column(pl.Boolean(), "It went down within the range; false where it was down when that began."),
-    "open": Column(pl.Boolean(), "It was not over when the range ended."),
-    "failed_at": Column(TIME, "When the first attempt had failed that led to it; null where no ticks tell.", "UTC"),
-    "confirmed_at": Column(TIME, "When the attempt had failed that made the verdict; null likewise.", "UTC"),
-    "detected_s": Column(pl.Float64(), "From the first failed attempt to the confirmed verdict.", "s"),
-}
-
-RELIABILITY: Frame = {
-    "outages": Column(pl.Int64(), "Outages, those that are open with them."),
-    "open": Column(pl.Int64(), "Outages that are not over: not in the times to repair."),
-    "mttd_s": Column(pl.Float64(), "Mean time to detect: confirmed - first failure.", "s"),
-    "mttr_s": Column(pl.Float64(), "Mean time to repair: from down to up again.", "s"),
-    "mttr_median_s": Column(pl.Float64(), "Half of them were repaired as fast.", "s"),
-    "mttr_p90_s": Column(pl.Float64(), "90 % of them were repaired as fast.", "s"),
-    "mtbf_s": Column(pl.Float64(), "Mean time between failures: time up / outages that began; null without any.", "s"),
-    "up_s": Column(pl.Float64(), "Time up or degraded.", "s"),
-}
-
-APDEX: Frame = {
-    "apdex": Column(pl.Float64(), "(satisfied + tolerating / 2) / checks; null without checks."),
-    "low": Column(pl.Float64(), "The same if all of the buckets that T and 4T fall into were beyond them."),
-    "high": Column(pl.Float64(), "The same if all of those buckets were within."),
-    "checks": Column(pl.Int64(), "Checks behind it: answered and trusted, or failed."),
-    "satisfied": Column(pl.Int64(), "Answered within T."),
-    "tolerating": Column(pl.Int64(), "Answered within 4T."),
-    "frustrated": Column(pl.Int64(), "Answered later, or failed."),
-    "failed": Column(pl.Int64(), "Failed: part of the frustrated."),
 }
 
 _SPAN = {
@@ -239,9 +152,9 @@ _EDGES = {
 
 # One region's spans. No two of a series overlap, and neighbours differ; a gap that was called for is unknown.
 SPANS: Frame = {
-    "site": _SITE,
-    "region": _REGION,
-    "site_id": _SITE_ID,
+    "site": SITE_KEY,
+    "region": REGION_KEY,
+    "site_id": SITE_ID,
     "region_id": _REGION_ID,
     **_SPAN,
     "checks": Column(pl.Int64(), "Slots with a tick in it; 0 for a gap."),
@@ -250,8 +163,8 @@ SPANS: Frame = {
 
 # A site's spans, by the vote of its regions.
 SITE_SPANS: Frame = {
-    "site": _SITE,
-    "site_id": _SITE_ID,
+    "site": SITE_KEY,
+    "site_id": SITE_ID,
     **_SPAN,
     "down": Column(pl.Int16(), "Regions that held it down when the span began."),
     "known": Column(pl.Int16(), "Regions that knew its state when the span began."),
@@ -274,8 +187,8 @@ PERIODS: Frame = {
 }
 
 SITES: Frame = {
-    "site": _SITE,
-    "site_id": _SITE_ID,
+    "site": SITE_KEY,
+    "site_id": SITE_ID,
     "name": Column(pl.String(), "The site's name for people."),
     "url": Column(pl.String(), "What is checked; the scheme picks the probe."),
     "interval_s": Column(pl.Int32(), "Seconds between checks.", "s"),
@@ -293,7 +206,7 @@ SITES: Frame = {
 }
 
 REGIONS: Frame = {
-    "region": _REGION,
+    "region": REGION_KEY,
     "region_id": _REGION_ID,
     "name": Column(pl.String(), "The region's name for people."),
     "managed": Column(pl.Boolean(), "Our supervisor runs its prober."),
@@ -303,8 +216,8 @@ REGIONS: Frame = {
 TRANSITIONS: Frame = {
     "at": Column(TIME, "The time of the tick that changed the verdict.", "UTC"),
     "recorded_at": Column(TIME, "When the change was written.", "UTC"),
-    "site": _SITE,
-    "site_id": _SITE_ID,
+    "site": SITE_KEY,
+    "site_id": SITE_ID,
     "from_state": Column(STATE, "The verdict before."),
     "to_state": Column(STATE, "The verdict after."),
     "votes": Column(pl.String(), "What each region said, as JSON: region key to state."),
@@ -312,9 +225,9 @@ TRANSITIONS: Frame = {
 
 SNAPSHOTS: Frame = {
     "scheduled_at": Column(TIME, "When the check was due, as in the ticks.", "UTC"),
-    "site": _SITE,
-    "region": _REGION,
-    "site_id": _SITE_ID,
+    "site": SITE_KEY,
+    "region": REGION_KEY,
+    "site_id": SITE_ID,
     "region_id": _REGION_ID,
     "attempt": Column(pl.Int16(), "0 for the scheduled attempt, 1 and more for its confirmations."),
     "outcome": Column(OUTCOME, "What the attempt found."),
@@ -338,15 +251,15 @@ SNAPSHOTS: Frame = {
 
 FLEET_SAMPLES: Frame = {
     "at": Column(TIME, "When the sample was taken: each ten seconds.", "UTC"),
-    "region": _REGION,
+    "region": REGION_KEY,
     "region_id": _REGION_ID,
     "probers": Column(pl.Int32(), "Probers that gave a sign of life."),
     "in_flight": Column(pl.Int32(), "Probes under way, of all probers."),
     "probed": Column(pl.Int64(), "Probes made since they started, of all probers."),
-    "lateness_p50_ms": _ms("Half of the last checks began at most so long after their time; the worst prober's."),
-    "lateness_p95_ms": _ms("95 % began at most so late; the worst prober's."),
-    "lateness_p99_ms": _ms("99 % began at most so late; the worst prober's."),
-    "stall_ms": _ms("The longest that a prober's loop stood still."),
+    "lateness_p50_ms": ms("Half of the last checks began at most so long after their time; the worst prober's."),
+    "lateness_p95_ms": ms("95 % began at most so late; the worst prober's."),
+    "lateness_p99_ms": ms("99 % began at most so late; the worst prober's."),
+    "stall_ms": ms("The longest that a prober's loop stood still."),
     "checks_waiting": Column(pl.Int32(), "Checks that no prober had taken, those 2 s ahead of their time with them."),
     "checks_pending": Column(pl.Int32(), "Checks that a prober had taken and not handed over."),
     "oldest_waiting_s": Column(pl.Float32(), "Age of the oldest check that no prober had taken.", "s"),
@@ -355,191 +268,11 @@ FLEET_SAMPLES: Frame = {
 
 DECISIONS: Frame = {
     "at": Column(TIME, "When it was decided.", "UTC"),
-    "region": _REGION,
+    "region": REGION_KEY,
     "region_id": _REGION_ID,
     "before": Column(pl.Int32(), "Probers that the region was to have before."),
     "after": Column(pl.Int32(), "Probers that it is to have since."),
     "reason": Column(pl.String(), "Why, in a sentence."),
-}
-
-# What the questions ask of and answer with: see `pipeline.analysis`.
-PHASE = pl.Enum(["total", "dns", "connect", "tls", "ttfb", "transfer"])  # total: the whole attempt
-
-_PHASE = Column(PHASE, "What of the latency: total, or one phase.")
-_P_VALUE = Column(pl.Float64(), "How often chance alone would do as much; corrected for how often was looked.")
-
-# `phase` may be left out: it is total then, so that frame ROLLUPS by hour, site and region is one of these.
-MEDIANS: Frame = {
-    "at": Column(TIME, "Start of the hour.", "UTC"),
-    "site": _SITE,
-    "region": _REGION,
-    "phase": _PHASE,
-    "p50_ms": _ms("Median of the hour; null where nothing was measured."),
-}
-
-CHANGES: Frame = {
-    "site": _SITE,
-    "region": _REGION,
-    "phase": _PHASE,
-    "at": Column(TIME, "The first hour of the new level.", "UTC"),
-    "before_ms": _ms("Usual hourly median before it, back to the change before; the daily rhythm is taken out."),
-    "after_ms": _ms("The same after it, up to the next change."),
-    "ratio": Column(pl.Float64(), "after / before: above 1 it became slower."),
-    "p_value": _P_VALUE,
-    "hours_before": Column(pl.Int32(), "Hours that before_ms rests on.", "h"),
-    "hours_after": Column(pl.Int32(), "Hours that after_ms rests on.", "h"),
-}
-
-ANOMALIES: Frame = {
-    "site": _SITE,
-    "region": _REGION,
-    "phase": _PHASE,
-    "at": Column(TIME, "Start of the hour.", "UTC"),
-    "p50_ms": _ms("Median of the hour."),
-    "expected_ms": _ms("Median of the hours that it is held against."),
-    "z": Column(pl.Float64(), "0.6745 (x - median) / MAD of log-latency: above 0 it was slower than usual."),
-    "against": Column(
-        pl.Enum(["hour of week", "hour of day", "all hours"]), "What it is held against: what there is enough of."
-    ),
-    "hours": Column(pl.Int32(), "How many such hours there are.", "h"),
-}
-
-EXPLAINED: Frame = {
-    "attribute": Column(pl.String(), "What is compared: region, outcome, address, hour of day, phase, and so on."),
-    "value": Column(pl.String(), "Which value of it."),
-    "inside": Column(pl.Int64(), "Checks in the box that have it."),
-    "outside": Column(pl.Int64(), "Checks outside that have it."),
-    "share_inside": Column(pl.Float64(), "Of the checks in the box whose attribute is known, the share with it."),
-    "share_outside": Column(pl.Float64(), "The same outside of the box."),
-    "lift": Column(pl.Float64(), "share_inside / share_outside; null where nothing outside has it."),
-    "inside_ms": _ms("Of a phase: its median in the box."),
-    "outside_ms": _ms("Of a phase: its median outside."),
-    "difference_ms": _ms("Of a phase: inside_ms - outside_ms."),
-    "p_value": _P_VALUE,
-    "test": Column(pl.String(), "How p_value was found: G, Fisher where counts are small, rank sum for phases."),
-    "score": Column(
-        pl.Float64(),
-        "How much it explains, cautiously: share_inside times log2 of the least lift; of a phase its share of the "
-        "difference. 0 where chance would do.",
-    ),
-}
-
-TOGETHER: Frame = {
-    "group": Column(pl.Int32(), "Number of the group, the largest first."),
-    "site": _SITE,
-    "down_s": Column(pl.Float64(), "How long it was down.", "s"),
-    "shared_s": Column(pl.Float64(), "How much of that another of its group was down as well.", "s"),
-    "overlap": Column(pl.Float64(), "The largest Jaccard index that it has with another of its group."),
-}
-
-SHARED: Frame = {
-    "group": Column(pl.Int32(), "Number of the group, as in the frame together."),
-    "attribute": Column(pl.String(), "What they share: address, network, region, tag, domain, issuer."),
-    "value": Column(pl.String(), "Which value of it."),
-    "sites": Column(pl.Int32(), "Sites of the group that have it."),
-    "of": Column(pl.Int32(), "Sites of the group."),
-    "others": Column(pl.Int32(), "Sites outside of the group that have it as well."),
-    "p_value": _P_VALUE,
-}
-
-COMPARED: Frame = {
-    "quantile": Column(pl.Float64(), "Which quantile, 0.5 for the median."),
-    "left_ms": _ms("The quantile of the first, within 1.1 %."),
-    "right_ms": _ms("The quantile of the second."),
-    "difference_ms": _ms("right_ms - left_ms."),
-    "low_ms": _ms("The difference is at least this, in 95 of 100 such comparisons; null where blocks are too few."),
-    "high_ms": _ms("And at most this."),
-    "ratio": Column(pl.Float64(), "right_ms / left_ms."),
-    "ratio_low": Column(pl.Float64(), "The lower end of its 95 % interval."),
-    "ratio_high": Column(pl.Float64(), "The upper end of it."),
-    "left_checks": Column(pl.Int64(), "Latencies behind left_ms."),
-    "right_checks": Column(pl.Int64(), "Latencies behind right_ms."),
-    "blocks": Column(pl.Int32(), "Blocks of time that were drawn from, the fewer of both."),
-}
-
-# What was promised: see `pipeline.objectives`. Seconds are means over the sites that an objective is about.
-_OBJECTIVE = Column(pl.String(), "Key of the objective.")
-_MOMENT = Column(TIME, "The time that it is about.", "UTC")
-_LEFT = "Share of the budget that is left; below zero where more was spent than there was"
-
-SLO: Frame = {
-    "objective": _OBJECTIVE,
-    "target": Column(pl.Float64(), "The share of good time that was promised."),
-    "since": Column(TIME, "Start of the window.", "UTC"),
-    "until": Column(TIME, "End of the window, exclusive; of a calendar month perhaps to come.", "UTC"),
-    "sites": Column(pl.Int64(), "Sites with a span in the window."),
-    "good_s": Column(pl.Float64(), "Time held good.", "s"),
-    "unknown_s": Column(pl.Float64(), "Time that nobody can speak for; it spends nothing.", "s"),
-    "uptime": Column(pl.Float64(), "good / (good + spent); null where nothing is known."),
-    "low": Column(pl.Float64(), "The uptime if all unknown time was bad."),
-    "high": Column(pl.Float64(), "The uptime if all unknown time was good."),
-    "coverage": Column(pl.Float64(), "Known time / known and unknown time."),
-    "budget_s": Column(pl.Float64(), "(1 - target) x the whole window.", "s"),
-    "spent_s": Column(pl.Float64(), "Time held bad, by the vote of the regions; null where nothing is known.", "s"),
-    "spent_low_s": Column(pl.Float64(), "At least: each outage from its first failed slot to its last.", "s"),
-    "spent_high_s": Column(pl.Float64(), "At most: each outage between the good slots around it.", "s"),
-    "left_s": Column(pl.Float64(), "budget - spent.", "s"),
-    "left": Column(pl.Float64(), f"{_LEFT}."),
-}
-
-BUDGET: Frame = {
-    "at": _MOMENT,
-    "spent_s": Column(pl.Float64(), "What the window had spent by then.", "s"),
-    "left": Column(pl.Float64(), f"{_LEFT}, as of then."),
-}
-
-FORECAST: Frame = {
-    "at": _MOMENT,
-    "low": Column(pl.Float64(), f"{_LEFT}: 5 % of the futures have less."),
-    "middle": Column(pl.Float64(), f"{_LEFT}: half of the futures have less."),
-    "high": Column(pl.Float64(), f"{_LEFT}: 95 % of the futures have less."),
-    "gone": Column(pl.Float64(), "Probability that the budget will have been gone by then."),
-}
-
-BURN: Frame = {
-    "objective": _OBJECTIVE,
-    "at": _MOMENT,
-    "severity": Column(pl.Enum(["ticket", "page"]), "What the rule calls for."),
-    "factor": Column(pl.Float64(), "It asks for somebody when the budget burns faster than this over both windows."),
-    "long_s": Column(pl.Float64(), "The long window: it matters.", "s"),
-    "short_s": Column(pl.Float64(), "The short window: it still goes on.", "s"),
-    "long_rate": Column(pl.Float64(), "How fast the budget burnt over the long window; null where nothing is known."),
-    "short_rate": Column(pl.Float64(), "The same over the short window."),
-    "over": Column(pl.Boolean(), "Both rates are over the factor; null where unknown time hides it."),
-    "firing": Column(pl.Boolean(), "So they are with outages alone that a quorum saw in two slots in a row."),
-}
-
-DICTIONARY: Mapping[str, Frame] = {
-    "ticks": TICKS,
-    "hours": HOURS,
-    "rollups": ROLLUPS,
-    "uptime": UPTIME,
-    "exact": EXACT,
-    "account": ACCOUNT,
-    "waterfall": WATERFALL,
-    "outages": OUTAGES,
-    "reliability": RELIABILITY,
-    "apdex": APDEX,
-    "spans": SPANS,
-    "site_spans": SITE_SPANS,
-    "periods": PERIODS,
-    "sites": SITES,
-    "regions": REGIONS,
-    "transitions": TRANSITIONS,
-    "snapshots": SNAPSHOTS,
-    "fleet_samples": FLEET_SAMPLES,
-    "decisions": DECISIONS,
-    "slo": SLO,
-    "budget": BUDGET,
-    "forecast": FORECAST,
-    "burn": BURN,
-    "medians": MEDIANS,
-    "changes": CHANGES,
-    "anomalies": ANOMALIES,
-    "explained": EXPLAINED,
-    "together": TOGETHER,
-    "shared": SHARED,
-    "compared": COMPARED,
 }
 
 

@@ -8,12 +8,12 @@ the time that the vote of the regions holds bad; by the policy `default` that is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from pipeline.calendar import first_day, midnight, next_first_day, zone
 from pipeline.vocabulary import State
 
 # By policy, what spends the budget. Maintenance and pauses never do, and what nobody knows does not either.
@@ -57,9 +57,9 @@ def window_of(objective: Objective, now: datetime) -> tuple[datetime, datetime]:
     """[since, until) of the window that `now` lies in, in UTC: of a rolling one `until` is now."""
     if objective.window_days is not None:
         return now - timedelta(days=objective.window_days), now
-    first = now.astimezone(ZoneInfo(objective.tz)).replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
-    following = (first + timedelta(days=32)).replace(day=1)  # on the wall's clock, whatever summer time does between
-    return first.astimezone(UTC), following.astimezone(UTC)
+    where = zone(objective.tz)
+    first = first_day("month", now, where)
+    return midnight(first, where), midnight(next_first_day("month", first), where)
 
 
 def budget_s(objective: Objective, now: datetime) -> float:

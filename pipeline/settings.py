@@ -14,7 +14,7 @@ from pydantic import Field, FilePath, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline import guard
-from pipeline.lake_files import LakeRoot
+from pipeline.lake.files import LakeRoot
 
 # sun_path holds 108 bytes, and Postgres appends "/.s.PGSQL.5432" to the folder.
 LONGEST_SOCKET_FOLDER = 90

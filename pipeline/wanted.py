@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 
 import msgspec
 import polars as pl
 from msgspec import Struct
 
+from pipeline.calendar import day_of
 from pipeline.errors import InvalidInputError, NotFoundError, Problem
 from pipeline.frames import KEY
 from pipeline.moments import Moment, moment
-
-DAY = timedelta(days=1)
 
 
 class Wanted(Struct, frozen=True):
@@ -68,16 +67,11 @@ def wanted(
     )
 
 
-def midnight(at: datetime) -> datetime:
-    """The beginning of the time's UTC day."""
-    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
 def steps(asked: Wanted, step: timedelta) -> Iterator[Wanted]:
     """The window in pieces that end where UTC days do, so that each asks one partition; `step` is whole days."""
     since = asked.since
     while since < asked.until:
-        until = min(asked.until, midnight(since) + step)
+        until = min(asked.until, day_of(since) + step)
         yield msgspec.structs.replace(asked, since=since, until=until)
         since = until
 

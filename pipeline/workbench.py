@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Self
 
 import msgspec
 import polars as pl
@@ -24,6 +23,7 @@ from pipeline.analysis.policy_accounts import account
 from pipeline.analysis.spans import NEEDS as CHECKED
 from pipeline.analysis.units import History
 from pipeline.analysis.waterfalls import waterfall
+from pipeline.calendar import DAY
 from pipeline.errors import UnavailableError
 from pipeline.frames import (
     DECISIONS,
@@ -40,6 +40,7 @@ from pipeline.frames import (
 )
 from pipeline.moments import Moment
 from pipeline.objectives import Objective
+from pipeline.reading import Reading
 from pipeline.store import tables as t
 from pipeline.store.budgets import slo_of
 from pipeline.store.engine import driver, engine
@@ -55,19 +56,17 @@ from pipeline.store.rollup_reads import (
     merged_rollups,
     names_of,
     revisions_of,
-    schema_of,
 )
 from pipeline.store.scans import conditions, read, scan_ticks, tick_batches
 from pipeline.store.sites import all_sites
 from pipeline.store.snapshots import certificate_ends, snapshot_rows
 from pipeline.store.span_reads import Level, checks_in, spans_in
 from pipeline.store.uptime_reads import uptime_by
-from pipeline.wanted import DAY, Names, Wanted, steps
-from pipeline.wanted import wanted as asked
+from pipeline.wanted import Names, Wanted, steps
 
 
-class Workbench:
-    """A read-only view of one database. Close it, or use it in a `with`. Times are UTC."""
+class Workbench(Reading):
+    """A read-only view of one database: `Reading`, and all that a database knows besides."""
 
     def __init__(self, dsn: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._dsn = dsn
@@ -82,12 +81,6 @@ class Workbench:
                 f"there is no workbench to read from here: start it with `make up` or `betterstack up`, or name its "
                 f"database in BETTERSTACK_DATABASE_URL ({error.orig})"
             ) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -216,25 +209,6 @@ class Workbench:
         names = self._names()
         wanted = self._wanted(names, sites, regions, start, end)
         return (batch for day in steps(wanted, DAY) for batch in tick_batches(self._dsn, day, names, list(TICKS)))
-
-    def rollup(
-        self,
-        every: Every = "1h",
-        by: Sequence[str] = ("site", "region"),
-        start: Moment = "-7d",
-        end: Moment | None = None,
-        sites: Collection[str] | None = None,
-        regions: Collection[str] | None = None,
-    ) -> pl.LazyFrame:
-        """Frame ROLLUPS by hour or UTC day and `by`, sorted: counts, time by state, expected time, latency histograms.
-
-        What `by` does not name is merged: seconds and counts are added up, quantiles come from the merged histograms.
-        An hour in which checks were called for and none was made has a row. `start` counts from its hour's (or day's)
-        beginning. Errors: NotFoundError, InvalidInputError.
-        """
-        types = schema_of(keys_of(every, by))
-        parts = self.rollup_batches(every, by, start, end, sites, regions)
-        return pl.concat([pl.DataFrame(schema=types), *parts]).lazy()
 
     def rollup_batches(
         self,
@@ -369,35 +343,16 @@ class Workbench:
         ]
         return _frame(named, schema(PERIODS))
 
-    def window(self, start: Moment, end: Moment | None = None) -> tuple[datetime, datetime]:
-        """The times that are meant, as UTC: so that several questions are about the same. Errors: InvalidInputError."""
-        asked_for = self._wanted(Names({}, {}), None, None, start, end)
-        return asked_for.since, asked_for.until
-
-    def keys(self, sites: Collection[str] | None = None) -> list[str]:
-        """The sites' keys, sorted: all that are watched now, or those named. Errors: NotFoundError."""
-        if sites is None:
-            return self.sites()["site"].cast(pl.String).sort().to_list()
-        self._wanted(self._names(), sites, None, self._clock(), None)
-        return sorted([sites] if isinstance(sites, str) else sites)
-
     def _until_now(self, wanted: Wanted, every: Every | None = None) -> Wanted:
         """The window up to now at most, from its hour's or day's beginning where that is asked for."""
         since = wanted.since if every is None else floor(wanted.since, every)
-        return msgspec.structs.replace(wanted, since=since, until=max(since, min(wanted.until, self._clock())))
+        return msgspec.structs.replace(wanted, since=since, until=max(since, min(wanted.until, self._now())))
 
     def _names(self) -> Names:
         return names_of(self._engine)
 
-    def _wanted(
-        self,
-        names: Names,
-        sites: Collection[str] | None,
-        regions: Collection[str] | None,
-        start: Moment,
-        end: Moment | None,
-    ) -> Wanted:
-        return asked(names, self._clock(), sites=sites, regions=regions, start=start, end=end)
+    def _now(self) -> datetime:
+        return self._clock()
 
 
 def _frame(rows: Sequence[dict[str, object]], types: pl.Schema) -> pl.DataFrame:

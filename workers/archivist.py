@@ -14,7 +14,7 @@ from typing import TypeVar
 import psycopg
 
 from pipeline.errors import UnavailableError
-from pipeline.lake_files import LakeRoot
+from pipeline.lake.files import LakeRoot
 from pipeline.settings import Settings
 from pipeline.store.lake_days import late_days, to_archive, to_drop
 from pipeline.store.retention import forget_hours

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pipeline.calendar import over
+from pipeline.calendar import over, zone
 from pipeline.errors import WorkbenchError
 from pipeline.exports import export, suffix
 from pipeline.store.engine import engine
@@ -32,7 +32,7 @@ def make(dsn: str, clock: Callable[[], datetime]) -> int:
             now = clock()
             if each.last_error and each.last_at and now - each.last_at < RETRY:
                 continue
-            due = list(over(each.every, each.done_until, now - SETTLED, each.tz))[:FILES_AT_ONCE]
+            due = list(over(each.every, each.done_until, now - SETTLED, zone(each.tz)))[:FILES_AT_ONCE]
             for day, since, until in due:
                 error = _write(dsn, each, f"{each.key}-{day}.{suffix(each.format)}", since, until)
                 with store.begin() as connection:

@@ -25,8 +25,9 @@ from pipeline.analysis.hours import weighed, within_hours
 from pipeline.analysis.policies import DEFAULT, Policy, policy_of
 from pipeline.analysis.rollups import HELD
 from pipeline.analysis.spans import SERIES
+from pipeline.answers import UPTIME
 from pipeline.errors import InvalidInputError, Problem
-from pipeline.frames import ROLLUPS, SPANS, STATE, TIME, UPTIME, check, schema
+from pipeline.frames import ROLLUPS, SPANS, STATE, TIME, check, schema
 from pipeline.vocabulary import State
 
 NEEDS = ("checks", "up_us", "degraded_us", "down_us", "expected_s")

@@ -15,8 +15,9 @@ import polars as pl
 
 from pipeline.analysis.histograms import PER_DOUBLING, SLACK
 from pipeline.analysis.spans import NEEDS, attempts, slots
+from pipeline.answers import APDEX
 from pipeline.errors import InvalidInputError, Problem
-from pipeline.frames import APDEX, ROLLUPS, TICKS, check, schema
+from pipeline.frames import ROLLUPS, TICKS, check, schema
 from pipeline.vocabulary import State
 
 TOLERATED = 4  # times T; two doublings, so that both bounds lie in a bucket alike

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from pipeline.analysis.significance import adjusted, normal_p, proportions
 from pipeline.analysis.spans import attempts, slots
-from pipeline.frames import EXPLAINED, SNAPSHOTS, TICKS, TIME, check, schema
+from pipeline.answers import EXPLAINED
+from pipeline.frames import SNAPSHOTS, TICKS, TIME, check, schema
 from pipeline.vocabulary import State
 
 PHASES = ("dns", "connect", "tls", "ttfb", "transfer")

@@ -18,7 +18,8 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from pipeline.analysis.spending import KNOWN, NEEDS, gathered, in_states, spending
-from pipeline.frames import BUDGET, SLO, TIME, AnyFrame, schema
+from pipeline.answers import BUDGET, SLO
+from pipeline.frames import TIME, AnyFrame, schema
 from pipeline.objectives import SPENDS, Objective, budget_s, window_of
 from pipeline.vocabulary import State
 

@@ -22,7 +22,8 @@ from msgspec import Struct
 
 from pipeline.analysis.spans import SERIES
 from pipeline.analysis.spending import KNOWN, NEEDS, Spending, gathered, in_states, spending
-from pipeline.frames import BURN, SPANS, TIME, AnyFrame, check, schema
+from pipeline.answers import BURN
+from pipeline.frames import SPANS, TIME, AnyFrame, check, schema
 from pipeline.judge.verdict import verdict
 from pipeline.objectives import SPENDS, Objective
 from pipeline.vocabulary import State

@@ -14,7 +14,8 @@ from msgspec import Struct, structs
 from pipeline.analysis import levels
 from pipeline.analysis.rhythm import SERIES, measured, without_rhythm
 from pipeline.analysis.significance import adjusted
-from pipeline.frames import CHANGES, MEDIANS, schema
+from pipeline.answers import CHANGES, MEDIANS
+from pipeline.frames import schema
 
 LEAST_HOURS = 24  # a level lasts a day, or it is an anomaly
 LEAST_RATIO = 1.05  # what is sure and smaller than this, nobody has to know

@@ -11,7 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipeline.analysis import histograms
-from pipeline.frames import COMPARED, ROLLUPS, TICKS, check, schema
+from pipeline.answers import COMPARED
+from pipeline.frames import ROLLUPS, TICKS, check, schema
 from pipeline.vocabulary import State
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99)

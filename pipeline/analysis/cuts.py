@@ -6,31 +6,22 @@ what is known of them stays within the piece.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from pipeline.calendar import DAY, first_day, first_days, midnight, zone
+from pipeline.calendar import Every as Period
 from pipeline.errors import InvalidInputError, Problem
 from pipeline.frames import TIME
 
 Every = Literal["1h", "1d", "1w", "1mo"]
-DAY = timedelta(days=1)
+_PERIODS: dict[str, Period] = {"1d": "day", "1w": "week", "1mo": "month"}
 # A local hour begins at one of these in every zone in use; they are tried, and those on the hour kept.
 QUARTER = timedelta(minutes=15)
-
-
-def zone(name: str) -> ZoneInfo:
-    """The time zone of that name. Errors: InvalidInputError."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise InvalidInputError(
-            [Problem("tz", f"there is no time zone {name!r}; write it as in Europe/Berlin")]
-        ) from error
 
 
 def cut_at(frame: pl.DataFrame, edges: pl.Series) -> pl.DataFrame:
@@ -107,27 +98,12 @@ def steps(since: datetime, until: datetime, every: Every, tz: str) -> list[datet
     where = zone(tz)
     if every == "1h":
         return local_hours(since, until, where)
-    if every not in ("1d", "1w", "1mo"):
+    if every not in _PERIODS:
         raise InvalidInputError([Problem("every", f"{every!r} is not one of 1h, 1d, 1w, 1mo")])
-    local = since.astimezone(where).date()
-    start = {"1d": local, "1w": local - timedelta(days=local.weekday()), "1mo": local.replace(day=1)}[every]
-    moments = (midnight(day, where) for day in _dates(start, every))
+    period = _PERIODS[every]
+    moments = (midnight(day, where) for day in first_days(period, first_day(period, since, where)))
     # A day longer than asked for, so that the last piece has its end.
     return list(takewhile(lambda moment: moment < until + 32 * DAY, moments))
-
-
-def _dates(start: date, every: Every) -> Iterator[date]:
-    while True:
-        yield start
-        if every == "1mo":
-            start = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
-        else:
-            start += timedelta(days=7 if every == "1w" else 1)
-
-
-def midnight(day: date, where: ZoneInfo) -> datetime:
-    """When a local day begins, in UTC. Where clocks skip midnight, that is when they do."""
-    return datetime.combine(day, time(), tzinfo=where).astimezone(UTC)
 
 
 def local_hours(since: datetime, until: datetime, where: ZoneInfo) -> list[datetime]:

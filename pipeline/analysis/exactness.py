@@ -15,8 +15,9 @@ import polars as pl
 
 from pipeline.analysis.histograms import SLACK
 from pipeline.analysis.spans import NEEDS, attempts, slots
+from pipeline.answers import EXACT
 from pipeline.errors import InvalidInputError, Problem
-from pipeline.frames import EXACT, KIND, STATE, TICKS, TIME, check, schema
+from pipeline.frames import KIND, STATE, TICKS, TIME, check, schema
 from pipeline.vocabulary import Kind, State
 
 EVERY_US = {"1h": 3_600_000_000, "1d": 86_400_000_000}

@@ -13,10 +13,11 @@ from random import Random
 import polars as pl
 
 from pipeline.analysis.spending import KNOWN, Spending, gathered, spending
-from pipeline.frames import FORECAST, TIME, AnyFrame, schema
+from pipeline.answers import FORECAST
+from pipeline.calendar import DAY
+from pipeline.frames import TIME, AnyFrame, schema
 from pipeline.objectives import LEARNS_FROM, SPENDS, Objective, budget_s, window_of
 
-DAY = timedelta(days=1)
 FEWEST_DAYS = 7  # of fewer nobody can say what a day is like
 MOST_DAYS = timedelta(days=90)
 DRAWS = 1000

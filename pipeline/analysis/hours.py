@@ -14,7 +14,8 @@ from math import isfinite
 import polars as pl
 from msgspec import Struct
 
-from pipeline.analysis.cuts import cut_at, local_hours, reach, steps, zone
+from pipeline.analysis.cuts import cut_at, local_hours, reach, steps
+from pipeline.calendar import zone
 from pipeline.errors import InvalidInputError, Problem
 from pipeline.frames import TIME
 

@@ -13,7 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipeline.analysis.significance import adjusted, proportions
-from pipeline.frames import SHARED, SITE_SPANS, SITES, STATE, TICKS, TOGETHER, check, schema
+from pipeline.answers import SHARED, TOGETHER
+from pipeline.frames import SITE_SPANS, SITES, STATE, TICKS, check, schema
 from pipeline.vocabulary import State
 
 LEAST = 0.5  # Jaccard: half of the time that either was down, both were

@@ -9,7 +9,8 @@ import polars as pl
 
 from pipeline.analysis.histograms import GAMMA
 from pipeline.analysis.rhythm import DAY, ENOUGH, SERIES, WEEK, measured
-from pipeline.frames import ANOMALIES, TIME, schema
+from pipeline.answers import ANOMALIES
+from pipeline.frames import TIME, schema
 
 STRANGE = 3.5  # Iglewicz and Hoaglin's own limit
 FINEST = log(GAMMA) / 2  # medians come out of buckets: what differs by less cannot be told apart

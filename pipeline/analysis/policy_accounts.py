@@ -14,8 +14,9 @@ from pipeline.analysis.claims import at_least_of
 from pipeline.analysis.cuts import Every, clipped, cut_at, steps
 from pipeline.analysis.policies import POLICIES, Policy, policy_of
 from pipeline.analysis.units import ANSWERS, History, settled, together, units
+from pipeline.answers import ACCOUNT
 from pipeline.errors import InvalidInputError, Problem
-from pipeline.frames import ACCOUNT, SPANS, TIME, check, schema
+from pipeline.frames import SPANS, TIME, check, schema
 
 KEYS = {"site": "site_id", "region": "region_id"}
 _SUMS = ("good", "bad", "unknown", "checks", "called_s")

@@ -12,7 +12,8 @@ import polars as pl
 
 from pipeline.analysis.spans import attempts
 from pipeline.analysis.spans import spans as spans_of
-from pipeline.frames import OUTAGES, RELIABILITY, SITE_SPANS, STATE, TICKS, check, schema
+from pipeline.answers import OUTAGES, RELIABILITY
+from pipeline.frames import SITE_SPANS, STATE, TICKS, check, schema
 from pipeline.vocabulary import State
 
 NEEDS = ("site", "site_id", "state", "since", "until", "began_after", "ended_after")

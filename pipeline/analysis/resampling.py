@@ -13,7 +13,8 @@ import polars as pl
 from msgspec import Struct
 
 from pipeline.analysis.claims import at_least
-from pipeline.frames import UPTIME, check
+from pipeline.answers import UPTIME
+from pipeline.frames import check
 
 DRAWS = 2000
 SEED = 20_260_301

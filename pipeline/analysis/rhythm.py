@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from pipeline.frames import KEY, MEDIANS, PHASE, TIME, check, schema
+from pipeline.answers import MEDIANS, PHASE
+from pipeline.frames import KEY, TIME, check, schema
 
 SERIES = ("site", "region", "phase")
 HOURS_A_DAY, HOURS_A_WEEK = 24, 168

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from pipeline.analysis.policies import Policy, policy_of
 from pipeline.analysis.policy_accounts import account
 from pipeline.analysis.units import History, together
-from pipeline.frames import WATERFALL, check, schema
+from pipeline.answers import WATERFALL
+from pipeline.frames import check, schema
 
 # The choices in their order, and what each is called.
 CHOICES = {

@@ -9,6 +9,7 @@ from typing import Literal
 import altair as alt
 import polars as pl
 
+from pipeline.answers import ANOMALIES, CHANGES
 from pipeline.charts.latency import GAP
 from pipeline.charts.palette import (
     COLOURS,
@@ -19,7 +20,7 @@ from pipeline.charts.palette import (
     region_dashes,
     time_axis,
 )
-from pipeline.frames import ANOMALIES, CHANGES, TIME, check
+from pipeline.frames import TIME, check
 from pipeline.vocabulary import State
 
 POINTS = 2000  # of a series

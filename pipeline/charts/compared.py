@@ -5,8 +5,9 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
+from pipeline.answers import COMPARED
 from pipeline.charts.palette import COLOURS, GROUND, layered, milliseconds_axis
-from pipeline.frames import COMPARED, check
+from pipeline.frames import check
 from pipeline.vocabulary import State
 
 ROW = 34

@@ -5,9 +5,10 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
+from pipeline.answers import EXPLAINED
 from pipeline.charts.latency import PHASE_NAMES
 from pipeline.charts.palette import GROUND, PHASE_COLOURS, layered, legend, milliseconds_axis
-from pipeline.frames import EXPLAINED, check
+from pipeline.frames import check
 
 MOST = 12
 ROW = 30

@@ -5,8 +5,9 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
+from pipeline.answers import TOGETHER
 from pipeline.charts.palette import COLOURS, GROUND, gutter_of, time_axis
-from pipeline.frames import SITE_SPANS, STATE, TOGETHER, check
+from pipeline.frames import SITE_SPANS, STATE, check
 from pipeline.vocabulary import State
 
 MOST_SITES, MOST_SPANS = 40, 4000

@@ -32,7 +32,6 @@ class Member(Struct, frozen=True):
     expiring: bool = False  # its certificate is about to end
 
 
-HOMES = ("frankfurt", "virginia", "singapore")
 PLACES = (
     Place("demo-frankfurt", "Frankfurt", "127.0.71.1", {"frankfurt": 4.0, "virginia": 91.0, "singapore": 158.0}),
     Place("demo-virginia", "Virginia", "127.0.71.2", {"frankfurt": 91.0, "virginia": 3.0, "singapore": 221.0}),

@@ -193,17 +193,6 @@ def _measured(
     certain = random.random(count) > 0.0008
     error = np.where(certain, 0.05 + random.gamma(2.0, 0.06, count), random.uniform(20, 80, count))
     phases = {"dns": dns, "connect": connect, "tls": tls, "ttfb": ttfb, "transfer": transfer}
-    of_series = pl.DataFrame(
-        {
-            "number": pl.int_range(len(series), eager=True, dtype=pl.UInt32),
-            "site_id": pl.Series([one.site_id for one in series], dtype=pl.Int32),
-            "region_id": pl.Series([one.region_id for one in series], dtype=pl.Int32),
-            "interval_s": pl.Series([one.member.interval_s for one in series], dtype=pl.Int32),
-            "revision": pl.Series([one.revision for one in series], dtype=pl.Int32),
-            "prober": [f"demo@{one.place.key}" for one in series],
-            "ip": [one.member.ip for one in series],
-        }
-    )
     measured = pl.DataFrame(
         {
             "number": np.repeat(np.arange(len(series), dtype=np.uint32), counts),
@@ -221,10 +210,25 @@ def _measured(
             "reached": pl.Series(reached.astype(np.int8)),
         }
     )
-    joined = measured.join(of_series, on="number", how="left", maintain_order="left")
+    joined = measured.join(_constants(series), on="number", how="left", maintain_order="left")
     return joined.with_columns(
         bytes=pl.when(pl.col("reached") == 5).then("bytes"), ip=pl.when(pl.col("reached") >= 2).then("ip")
     ).drop("number", "reached")
+
+
+def _constants(series: Sequence[Series]) -> pl.DataFrame:
+    """What is the same in every tick of a series, by its number."""
+    return pl.DataFrame(
+        {
+            "number": pl.int_range(len(series), eager=True, dtype=pl.UInt32),
+            "site_id": pl.Series([one.site_id for one in series], dtype=pl.Int32),
+            "region_id": pl.Series([one.region_id for one in series], dtype=pl.Int32),
+            "interval_s": pl.Series([one.member.interval_s for one in series], dtype=pl.Int32),
+            "revision": pl.Series([one.revision for one in series], dtype=pl.Int32),
+            "prober": [f"demo@{one.place.key}" for one in series],
+            "ip": [one.member.ip for one in series],
+        }
+    )
 
 
 def _reached(values: Numbers, reached: NDArray[np.bool_]) -> pl.Series:

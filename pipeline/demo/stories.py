@@ -6,7 +6,7 @@ Times are given backwards from the end of the ninety days. Every window is [sinc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -57,11 +57,6 @@ def stories(end: datetime) -> tuple[Story, ...]:
 def beginning(end: datetime) -> datetime:
     """When the ninety days begin."""
     return end - timedelta(days=DAYS)
-
-
-def last_midnight(now: datetime) -> datetime:
-    """The end of the ninety days for somebody who comes now: stories stay in their places within a day."""
-    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _stories(end: datetime) -> Iterator[Story]:

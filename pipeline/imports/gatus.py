@@ -6,9 +6,7 @@ A result is a check: Gatus confirms nothing. Of old it keeps sums by the hour, w
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,9 +17,11 @@ import polars as pl
 from pipeline.errors import InvalidInputError, Problem
 from pipeline.imports.failures import outcome_of
 from pipeline.imports.foreign import CHECKS, Foreign, Note, Watched
+from pipeline.imports.sqlite import opened
 from pipeline.vocabulary import Outcome
 
 SOURCE = "gatus"
+KIND = "no database of Gatus"
 AT_ONCE = 100_000
 SEPARATOR = "|~|"  # between the errors of a result
 DEFAULT_INTERVAL_S = 60
@@ -34,7 +34,7 @@ def read(file: Path, config: Path | None = None) -> Foreign:
     """What the file holds; `config` is Gatus' YAML. Errors: InvalidInputError."""
     declared = _declared(config) if config else {}
     notes: list[Note] = []
-    with _opened(file) as connection:
+    with opened(file, KIND) as connection:
         endpoints = connection.execute(
             "select endpoint_id, endpoint_key, endpoint_name, endpoint_group from endpoints order by endpoint_id"
         ).fetchall()
@@ -59,19 +59,6 @@ def read(file: Path, config: Path | None = None) -> Foreign:
     if hours:
         notes.append(Note("", f"{hours} sums of hours are not taken: checks cannot be made of them"))
     return Foreign(SOURCE, watched, notes)
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[sqlite3.Connection]:
-    if not file.is_file():
-        raise InvalidInputError([Problem("file", f"there is no file {file}")])
-    try:
-        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            connection.execute("select 1 from endpoint_results limit 1")
-            yield connection
-    except sqlite3.DatabaseError as error:
-        message = f"{file.name} is no database of Gatus: {error}"
-        raise InvalidInputError([Problem("file", message)]) from None
 
 
 def _declared(config: Path) -> dict[tuple[str, str], Mapping[str, Any]]:
@@ -140,7 +127,7 @@ def _checks(file: Path, endpoint: int) -> Iterator[pl.DataFrame]:
         select timestamp, success, errors, status, dns_rcode, duration, ip from endpoint_results
         where endpoint_id = ? order by endpoint_result_id
     """
-    with _opened(file) as connection:
+    with opened(file, KIND) as connection:
         cursor = connection.execute(query, [endpoint])
         while results := cursor.fetchmany(AT_ONCE):
             rows = [row for result in results if (row := _check(result))]

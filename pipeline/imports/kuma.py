@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,10 +19,12 @@ import polars as pl
 from pipeline.errors import InvalidInputError, Problem
 from pipeline.imports.failures import outcome_of, status_of
 from pipeline.imports.foreign import CHECKS, Foreign, Note, Watched
+from pipeline.imports.sqlite import opened
 from pipeline.vocabulary import Outcome
 
 SOURCE = "uptime-kuma"
 DOWN, UP, PENDING, MAINTENANCE = range(4)
+KIND = "no kuma.db"
 AT_ONCE = 100_000  # heartbeats
 KINDS = {"http": "", "keyword": "", "json-query": "", "port": "tcp"}
 LONGEST_DETAIL = 500
@@ -35,7 +36,7 @@ _LEFT_OUT = {
 
 def read(file: Path) -> Foreign:
     """What the file holds. It is opened read-only, also while Kuma runs. Errors: InvalidInputError."""
-    with _opened(file) as connection:
+    with opened(file, KIND) as connection:
         columns = _columns(connection, "monitor")
         if not columns or not _columns(connection, "heartbeat"):
             raise InvalidInputError([Problem("file", f"{file.name} is no kuma.db: it has no monitors and heartbeats")])
@@ -58,19 +59,6 @@ def read(file: Path) -> Foreign:
     if sums:
         notes.append(Note("", "sums of days and hours (Kuma 2) are not taken: checks cannot be made of them"))
     return Foreign(SOURCE, watched, notes)
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[sqlite3.Connection]:
-    if not file.is_file():
-        raise InvalidInputError([Problem("file", f"there is no file {file}")])
-    try:
-        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            connection.row_factory = sqlite3.Row
-            connection.execute("select count(*) from sqlite_master")
-            yield connection
-    except sqlite3.DatabaseError as error:
-        raise InvalidInputError([Problem("file", f"{file.name} cannot be read as SQLite: {error}")]) from None
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
@@ -159,7 +147,7 @@ def _expect(monitor: Mapping[str, Any], lost: list[str]) -> dict[str, Any]:
 def _checks(file: Path, monitor: int) -> Iterator[pl.DataFrame]:
     """The monitor's heartbeats as frames of CHECKS. Slots are whole in a frame."""
     query = "select time, status, ping, msg from heartbeat where monitor_id = ? order by time, id"
-    with _opened(file) as connection:
+    with opened(file, KIND) as connection:
         cursor = connection.execute(query, [monitor])
         waiting: list[tuple[datetime, str | None]] = []  # pending beats, whose slot is not decided
         while beats := cursor.fetchmany(AT_ONCE):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from msgspec import Struct
 
-from pipeline.analysis.cuts import midnight, zone
+from pipeline.calendar import DAY, first_day, midnight, next_first_day, zone
 from pipeline.errors import InvalidInputError, Problem
 
 LONGEST_DAYS = 400
@@ -39,7 +39,7 @@ def period_of(said: str, tz: str, now: datetime) -> Period:
         raise _wrong(f"{said!r} is not a time that anything was watched in")
     if (last - first).days >= LONGEST_DAYS:
         raise _wrong(f"{said!r} is longer than {LONGEST_DAYS} days")
-    since, until = midnight(first, where), midnight(last + timedelta(days=1), where)
+    since, until = midnight(first, where), midnight(last + DAY, where)
     if since >= now:
         raise _wrong(f"{said!r} has not begun yet in {tz}")
     return Period(since, until, tz, f"{first:%B %Y}" if "/" not in said else f"{first:%d %b %Y} to {last:%d %b %Y}")
@@ -50,7 +50,7 @@ def _days(said: str) -> tuple[date, date]:
     if found := re.fullmatch(r"(\d{4})-(\d{2})", said):
         try:
             first = date(int(found[1]), int(found[2]), 1)
-            return first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+            return first, next_first_day("month", first) - DAY
         except (ValueError, OverflowError):
             raise _wrong(f"{said!r} is no month; write it as in 2026-10") from None
     begin, _, end = said.partition("/")
@@ -65,8 +65,7 @@ def _days(said: str) -> tuple[date, date]:
 
 def last_month(tz: str, now: datetime) -> str:
     """The newest month that is over, as `period_of` takes it."""
-    first = now.astimezone(zone(tz)).date().replace(day=1)
-    return f"{first - timedelta(days=1):%Y-%m}"
+    return f"{first_day('month', now, zone(tz)) - DAY:%Y-%m}"
 
 
 def months(now: datetime, count: int = 14) -> list[str]:

@@ -13,7 +13,8 @@ from pipeline.analysis.budgets import budget_left, slo
 from pipeline.analysis.burning import LONGEST, burn
 from pipeline.analysis.forecasts import forecast
 from pipeline.analysis.spending import in_states
-from pipeline.frames import SITE_SPANS, SLO, SPANS, schema
+from pipeline.answers import SLO
+from pipeline.frames import SITE_SPANS, SPANS, schema
 from pipeline.objectives import SPENDS, Objective, reach_of, window_of
 
 DRAWN = timedelta(days=3)  # of burn rates

@@ -9,10 +9,11 @@ import polars as pl
 import psycopg
 
 from pipeline.analysis.spans import SERIES
+from pipeline.calendar import DAY
 from pipeline.frames import TICKS, schema
-from pipeline.lake_files import LakeRoot
-from pipeline.lake_ticks import chosen, collected, nothing, rows_of, unpacked
-from pipeline.store.lake_days import DAY, LakeDay, cold, lake_root
+from pipeline.lake.files import LakeRoot
+from pipeline.lake.ticks import chosen, collected, nothing, rows_of, unpacked
+from pipeline.store.lake_days import LakeDay, cold, lake_root
 from pipeline.vocabulary import Kind
 from pipeline.wanted import Wanted
 

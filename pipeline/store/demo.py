@@ -10,9 +10,10 @@ from msgspec import Struct
 from psycopg import sql
 from sqlalchemy import Connection, Engine, insert, literal, select, text, update
 
+from pipeline.calendar import DAY, day_of
 from pipeline.declared import ExpectIn, RegionIn, SiteIn
 from pipeline.demo import cast, history
-from pipeline.demo.stories import DAYS, beginning, last_midnight, maintenance
+from pipeline.demo.stories import DAYS, beginning, maintenance
 from pipeline.errors import WorkbenchError
 from pipeline.store import tables as t
 from pipeline.store.bulk import make_room, store_frame
@@ -20,7 +21,6 @@ from pipeline.store.edits import lock_edits
 from pipeline.store.regions import DEFAULT_REGIONS, create_region, delete_region, list_regions
 from pipeline.store.rollups import roll
 from pipeline.store.sites import create_sites, delete_sites
-from pipeline.wanted import DAY
 
 ACTOR = "demo"
 HOST = "{}.localhost"  # RFC 6761: always this machine
@@ -65,7 +65,7 @@ def install(connection: Connection, *, now: datetime, port: int) -> Installed:
             f"The demo wants a workbench of its own, and this one watches {others!r}: "
             "run `betterstack up --demo --data-dir .betterstack-demo`."
         )
-    end = last_midnight(now)
+    end = day_of(now)
     began = beginning(end)
     for place in cast.PLACES:
         create_region(
@@ -167,7 +167,7 @@ def _announce(connection: Connection, sites: dict[str, int], end: datetime) -> N
 
 def days(installed: Installed) -> Iterator[tuple[datetime, datetime]]:
     """The UTC days of the history, the newest first, the last one up to where live checks begin."""
-    since = last_midnight(installed.live_from)
+    since = day_of(installed.live_from)
     until = installed.live_from
     while until > beginning(installed.end):
         yield since, until
@@ -212,8 +212,6 @@ def _is_stored(connection: psycopg.Connection, installed: Installed, since: date
 
 def roll_all(connection: psycopg.Connection, now: datetime) -> None:
     """Rebuild every marked hour, as the roller does."""
-    # Postgres takes the marks for few until somebody counts them, and a plan for few takes minutes for so many.
-    connection.execute("analyze dirty_hours")
     after = None
     while True:
         with connection.transaction():

@@ -22,7 +22,6 @@ from pipeline.store.marks import mark_days
 from pipeline.vocabulary import Auth, Family, Network, Spec
 
 EDIT_LOCK = 0x65646974  # "edit"
-STATES_HELD = 2  # k: a state is believed for this many intervals after its slot
 # Up to this many series of one edit are checked at once; more are spread, or 5 000 new sites would be one burst.
 AT_ONCE = 200
 SPREAD = timedelta(milliseconds=5)

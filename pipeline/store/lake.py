@@ -14,13 +14,15 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from pipeline import lake_day, lake_ticks
+from pipeline.calendar import DAY, midnight
 from pipeline.errors import UnavailableError
 from pipeline.frames import TIME
-from pipeline.lake_day import Checksum, TickFile
-from pipeline.lake_files import PART, LakeRoot, of_day
+from pipeline.lake import day as lake_day
+from pipeline.lake import ticks as lake_ticks
+from pipeline.lake.day import Checksum, TickFile
+from pipeline.lake.files import PART, LakeRoot, of_day
 from pipeline.store import bulk
-from pipeline.store.lake_days import DAY, LakeDay, archived, find, midnight, partitions
+from pipeline.store.lake_days import LakeDay, archived, find, partitions
 from pipeline.store.rollups import ROLL_LOCK
 from pipeline.store.scans import batches
 from pipeline.store.ticks import COLUMNS, PARTITIONS_LOCK

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 from msgspec import Struct
 from psycopg.rows import class_row
 
+from pipeline.calendar import DAY, midnight
 from pipeline.errors import UnavailableError
-from pipeline.lake_files import LakeRoot
+from pipeline.lake.files import LakeRoot
 
 _PARTITIONS = """
     select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
     where i.inhparent = 'ticks'::regclass and c.relname ~ '^ticks_[0-9]{8}$' order by c.relname
 """
 CLOSED_AFTER = timedelta(hours=6)  # after its midnight: what an outage held back has come by then, most of the time
-DAY = timedelta(days=1)
 DAYS = "select at, rows, checksum, bytes, path, written_at, dropped_at from lake_days"
 
 
@@ -97,7 +97,3 @@ def lake_root() -> LakeRoot:
             "Days of ticks lie in a lake, and BETTERSTACK_LAKE does not say where: set it as the roller has it."
         )
     return root
-
-
-def midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import polars as pl
 
-from pipeline.lake_ticks import chosen, read_whole, rows_of, unpacked
+from pipeline.lake.ticks import chosen, read_whole, rows_of, unpacked
 from pipeline.store.lake_days import LakeDay, cold, lake_root
 from pipeline.store.session import session
 from pipeline.wanted import Names, Wanted

@@ -9,7 +9,7 @@ import polars as pl
 from psycopg import sql
 
 from pipeline.frames import REGIONS, SITES, TIME, schema
-from pipeline.lake_files import LakeRoot
+from pipeline.lake.files import LakeRoot
 from pipeline.store.scans import read
 from pipeline.workbench import Workbench
 

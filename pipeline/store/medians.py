@@ -13,7 +13,9 @@ from sqlalchemy import Connection
 
 from pipeline.analysis.screening import screened
 from pipeline.analysis.spans import SERIES
-from pipeline.frames import KEY, MEDIANS, PHASE, SITE_SPANS, STATE, schema
+from pipeline.answers import MEDIANS, PHASE
+from pipeline.calendar import day_of
+from pipeline.frames import KEY, SITE_SPANS, STATE, schema
 from pipeline.store.copies import copied, us
 from pipeline.store.engine import driver
 
@@ -77,11 +79,11 @@ def worth_a_look(connection: Connection, *, since: datetime, until: datetime, mo
     """Of all sites those `most` whose days differ the most since `since`, each by the region from which they do, with
     five weeks before for the rhythm.
     """
-    query = _DAYS.format(since=_midnight(since - SCREENED), until=until)
+    query = _DAYS.format(since=day_of(since - SCREENED), until=until)
     days = _exploded(copied(driver(connection), query, _DAY_TYPES), hours=24)
-    found = screened(days, SERIES, since=_midnight(since), most=days.height)
+    found = screened(days, SERIES, since=day_of(since), most=days.height)
     sites = found.unique("site_id", keep="first", maintain_order=True).head(most)
-    medians = of_series(driver(connection), sites, since=_midnight(since - HISTORY), until=until)
+    medians = of_series(driver(connection), sites, since=day_of(since - HISTORY), until=until)
     return Screened(medians, found.height, days.select(SERIES).n_unique())
 
 
@@ -133,7 +135,7 @@ def down_spans(connection: Connection, *, since: datetime, until: datetime) -> p
         since_us=us("since"),
         until_us=us("until"),
         down=STATE.categories.to_list().index("down"),
-        first=_midnight(since),
+        first=day_of(since),
         since=since,
         until=until,
     )
@@ -153,7 +155,3 @@ def _exploded(series: pl.DataFrame, *, hours: int) -> pl.DataFrame:
     """A row a time, of a row a series; a time is counted in so many hours."""
     rows = series.explode(*_LISTS, empty_as_null=False, keep_nulls=False)
     return rows.with_columns(pl.from_epoch(pl.col("at").cast(pl.Int64) * (3600 * hours)).cast(schema(MEDIANS)["at"]))
-
-
-def _midnight(at: datetime) -> datetime:
-    return at.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -39,7 +39,6 @@ from pipeline.vocabulary import Outcome, Region, State
 
 # What needs a person comes first; unknown before up, since nobody knows that it is well.
 ATTENTION = (State.DOWN, State.DEGRADED, State.UNKNOWN, State.MAINTENANCE, State.UP, State.PAUSED)
-SORTS = ("attention", "name", "slowest", "newest")
 PAUSED = "paused"  # the votes of a paused site: none are asked for
 
 

@@ -13,11 +13,12 @@ from sqlalchemy import Engine, select
 from pipeline.analysis import accounts, histograms
 from pipeline.analysis.rollups import COUNTED, HELD
 from pipeline.analysis.spans import SERIES
+from pipeline.calendar import day_of
 from pipeline.errors import InvalidInputError, Problem
 from pipeline.frames import HOURS, ROLLUPS, TIME, schema
 from pipeline.store import tables as t
 from pipeline.store.scans import conditions, read
-from pipeline.wanted import Names, Wanted, midnight
+from pipeline.wanted import Names, Wanted
 
 Every = Literal["1h", "1d"]
 TABLES = {"1h": "rollups_hour", "1d": "rollups_day"}
@@ -39,7 +40,7 @@ def schema_of(keys: Sequence[str]) -> pl.Schema:
 
 def floor(at: datetime, every: Every) -> datetime:
     """The beginning of the hour or the UTC day."""
-    return midnight(at) if every == "1d" else at.replace(minute=0, second=0, microsecond=0)
+    return day_of(at) if every == "1d" else at.replace(minute=0, second=0, microsecond=0)
 
 
 def merged_rollups(

@@ -21,6 +21,7 @@ from psycopg import sql
 from pipeline.analysis.rollups import KEY, daily, hourly
 from pipeline.analysis.spans import SERIES
 from pipeline.analysis.splices import windows_of
+from pipeline.calendar import day_of
 from pipeline.frames import HOUR_ROWS, HOURS, TIME, Frame, schema
 from pipeline.judge.verdict import INTERVALS_HELD
 from pipeline.store import spans
@@ -118,7 +119,7 @@ def take_dirty(
 
 def recompute(connection: psycopg.Connection, since: datetime, until: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Hours and days of the UTC days that [since, until) touches, from the ticks alone. Slow; to compare."""
-    since, until = _day(since), _day(until - timedelta(microseconds=1)) + DAY
+    since, until = day_of(since), day_of(until - timedelta(microseconds=1)) + DAY
     row = connection.execute(
         "select count(*), coalesce(max(interval_s), 0) from ticks where scheduled_at >= %s and scheduled_at < %s",
         [since - LONGEST_HOLD, until],
@@ -137,7 +138,7 @@ def recompute(connection: psycopg.Connection, since: datetime, until: datetime) 
 
 def verify(connection: psycopg.Connection, since: datetime, until: datetime) -> list[str]:
     """How the stored rollups of those UTC days differ from a recomputation, one sentence each."""
-    since, until = _day(since), _day(until - timedelta(microseconds=1)) + DAY
+    since, until = day_of(since), day_of(until - timedelta(microseconds=1)) + DAY
     hours, days = recompute(connection, since, until)
     regions, sites = spans.recomputed(connection, hours, since, until)
     within = sql.SQL("at >= {} and at < {}").format(since, until)
@@ -223,10 +224,6 @@ def _differences(name: str, have: pl.DataFrame, want: pl.DataFrame, key: Sequenc
 def _words(key: Sequence[object]) -> str:
     at, site, *region = key
     return f"{at:%Y-%m-%d %H:%M} of site {site}" + "".join(f" from region {number}" for number in region)
-
-
-def _day(at: datetime) -> datetime:
-    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _windows(since: datetime, until: datetime, step: timedelta) -> Iterator[tuple[datetime, datetime]]:

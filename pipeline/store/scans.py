@@ -9,10 +9,11 @@ from polars.io.plugins import register_io_source
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from pipeline.calendar import DAY, day_of
 from pipeline.frames import TICKS, decoded, schema, state_of
 from pipeline.store.engine import plain_dsn
 from pipeline.store.lake_reads import cold_days, lake_batches
-from pipeline.wanted import DAY, Names, Wanted, midnight, steps
+from pipeline.wanted import Names, Wanted, steps
 
 BATCH_BYTES = 4 * 2**20  # of COPY: what reads a day in pieces should not hold much of it
 READ_ONLY = "-c timezone=UTC -c default_transaction_read_only=on"
@@ -83,7 +84,7 @@ def tick_batches(
         return
     yield pl.DataFrame(schema=schema(TICKS, columns))
     for day in steps(wanted, DAY):
-        archived = cold.get(midnight(day.since))
+        archived = cold.get(day_of(day.since))
         if archived is None:
             yield from _hot_batches(dsn, day, names, columns)
         else:

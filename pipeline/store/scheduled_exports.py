@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 from sqlalchemy import Connection, insert, select, update
 
-from pipeline.calendar import Every, first_day, midnight
+from pipeline.calendar import Every, first_day, midnight, zone
 from pipeline.declared_exports import ScheduledExportIn
 from pipeline.errors import InvalidInputError, NotFoundError, Problem
 from pipeline.exports import What
@@ -39,7 +39,8 @@ class ScheduledExport(Struct, frozen=True):
     @property
     def done_until(self) -> datetime:
         """What begins before then was written, or is older than the schedule itself."""
-        return self.last_until or midnight(first_day(self.every, self.created_at, self.tz), self.tz)
+        where = zone(self.tz)
+        return self.last_until or midnight(first_day(self.every, self.created_at, where), where)
 
 
 def list_exports(connection: Connection) -> list[ScheduledExport]:

@@ -14,13 +14,14 @@ from psycopg import sql
 from pipeline.analysis.overlays import called_for, clipped, layered, spread, united
 from pipeline.analysis.spans import SERIES, edged, merged
 from pipeline.analysis.votes import SITE, overlaid, seen, voted
+from pipeline.calendar import day_of
 from pipeline.errors import InvalidInputError, Problem
 from pipeline.frames import ROLLUPS, SITE_SPANS, SPANS, TIME, schema
 from pipeline.store.copies import copied, us
 from pipeline.store.rollup_reads import TABLES, Every
 from pipeline.store.scans import conditions
 from pipeline.store.spans import periods_of, revisions_of, stored_regions, stored_sites
-from pipeline.wanted import Names, Wanted, midnight
+from pipeline.wanted import Names, Wanted
 
 Level = Literal["region", "global"]
 
@@ -133,9 +134,7 @@ def _seen(connection: psycopg.Connection, wanted: Wanted, asked: Called, *, bare
 
 def _within(wanted: Wanted) -> sql.Composable:
     """The stored pieces of days that the window touches."""
-    parts = [
-        sql.SQL("at >= {} and since < {} and until > {}").format(midnight(wanted.since), wanted.until, wanted.since)
-    ]
+    parts = [sql.SQL("at >= {} and since < {} and until > {}").format(day_of(wanted.since), wanted.until, wanted.since)]
     if wanted.site_ids is not None:
         parts.append(sql.SQL("site_id = any({}::int[])").format(sorted(wanted.site_ids)))
     return sql.SQL(" and ").join(parts)

@@ -8,7 +8,7 @@ pauses are laid over on reading, and what was called for on a day of which nobod
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 import psycopg
@@ -18,10 +18,10 @@ from pipeline.analysis.overlays import called_for, spread
 from pipeline.analysis.spans import SERIES, day_spans, states, unpacked
 from pipeline.analysis.splices import spliced_regions, spliced_votes, windows_of
 from pipeline.analysis.votes import seen, voted
+from pipeline.calendar import DAY
 from pipeline.frames import HOUR_ROWS, SITE_SPANS, TIME, schema
 from pipeline.store.copies import copied, copy_in, listed, us
 
-DAY = timedelta(days=1)
 SITE_DAY = ("at", "site_id")
 REGION_SPANS, SITE_SPANS_TABLE = sql.Identifier("spans_region"), sql.Identifier("spans_site")
 

@@ -21,8 +21,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeEngine
 
-DEFAULT_WORKSPACE = 1
-
 metadata = MetaData()
 
 

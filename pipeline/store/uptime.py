@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 from sqlalchemy import Connection, text
 
-DAY = timedelta(days=1)
+from pipeline.calendar import DAY, day_of
 
 # Of a site the vote, in which suspect regions have none; from a region its own spans, and what is suspect is unknown.
 _SITE, _REGION = "spans_site", "spans_region"
@@ -95,11 +95,11 @@ def uptime_of(
     A site's uptime is that of its regions' vote. What is expected ends at `until`, and what is held beyond it is cut.
     """
     since = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    first_day, last_day = _midnight(since - timedelta(microseconds=1)) + DAY, _midnight(until)
+    first_day, last_day = day_of(since - timedelta(microseconds=1)) + DAY, day_of(until)
     if first_day >= last_day:
         first_day = last_day = until
     given = {"since": since, "until": until, "first_day": first_day, "last_day": last_day, "sites": list(site_ids)}
-    given |= {"region": region_id, "midnight": _midnight(since)}
+    given |= {"region": region_id, "midnight": day_of(since)}
     query = _OF_SITES if region_id is None else _FROM_REGION
     return {
         site: _uptime(checks, up_s, down_s, expected_s)
@@ -119,7 +119,3 @@ def _uptime(checks: int, up_s: float, down_s: float, expected_s: float) -> Uptim
         unknown_s=whole - known,
         checks=checks,
     )
-
-
-def _midnight(at: datetime) -> datetime:
-    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -9,7 +9,7 @@ import polars as pl
 from pipeline.analysis.accounts import uptime
 from pipeline.analysis.claims import at_least_of
 from pipeline.analysis.cuts import cut_by
-from pipeline.frames import UPTIME
+from pipeline.answers import UPTIME
 from pipeline.store.rollup_reads import Every
 
 

@@ -19,9 +19,9 @@ import polars as pl
 import psycopg
 
 from pipeline.frames import TIME
-from pipeline.lake_exact import exact_in
-from pipeline.lake_files import LakeRoot, of_day
-from pipeline.lake_ticks import rows_of
+from pipeline.lake.exact import exact_in
+from pipeline.lake.files import LakeRoot, of_day
+from pipeline.lake.ticks import rows_of
 from pipeline.store.ticks import KINDS
 from pipeline.vocabulary import OUTCOME_CODES, STATE_OF, Kind, State
 from tests.bench._ticks import names_of

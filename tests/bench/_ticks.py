@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 
 from pipeline.frames import TIME
-from pipeline.lake_day import TickFile
-from pipeline.lake_files import LakeRoot, of_day
-from pipeline.lake_ticks import KEY, packed
+from pipeline.lake.day import TickFile
+from pipeline.lake.files import LakeRoot, of_day
+from pipeline.lake.ticks import KEY, packed
 from pipeline.store.ticks import CLOCKS, COLUMNS, KINDS, SOURCES
 from pipeline.vocabulary import OUTCOME_CODES, Clock, Kind, Outcome, Source
 from pipeline.wanted import Names

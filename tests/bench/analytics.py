@@ -24,7 +24,7 @@ import polars as pl
 import psycopg
 
 from pipeline.exports import export
-from pipeline.lake_files import LakeRoot, of_day
+from pipeline.lake.files import LakeRoot, of_day
 from pipeline.store.engine import migrate, plain_dsn
 from pipeline.workbench import Workbench
 from tests.bench import _ingest

@@ -22,7 +22,7 @@ from typing import Any
 import polars as pl
 import psycopg
 
-from pipeline.lake_files import LakeRoot, of_day
+from pipeline.lake.files import LakeRoot, of_day
 from pipeline.store import lake
 from pipeline.store.engine import migrate, plain_dsn
 from pipeline.store.session import session
@@ -31,7 +31,7 @@ from workers import embedded
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NOW = START + timedelta(days=40)
-MOST_BYTES, MOST_MB = 15.0, 300.0
+MOST_BYTES, MOST_MB = 12.0, 300.0
 
 _TICKS = """
     insert into ticks (scheduled_at, started_at, site_id, region_id, interval_s, revision, bytes, dns_ms, connect_ms,

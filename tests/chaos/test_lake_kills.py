@@ -12,7 +12,7 @@ import polars as pl
 import psycopg
 import pytest
 
-from pipeline.lake_files import LakeRoot
+from pipeline.lake.files import LakeRoot
 from pipeline.settings import Settings
 from pipeline.store import lake
 from pipeline.store.engine import plain_dsn

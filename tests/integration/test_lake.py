@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from msgspec import structs
 
-from pipeline.lake_files import LakeRoot, of_day
+from pipeline.lake.files import LakeRoot, of_day
 from pipeline.store import lake
 from pipeline.store.engine import plain_dsn
 from pipeline.store.lake_days import LakeDay, archived, dropped, late_days, to_archive, to_drop

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from pipeline.lake_files import LakeRoot, of_day
+from pipeline.lake.files import LakeRoot, of_day
 from pipeline.settings import Settings
 from pipeline.store.ticks import ensure_partitions, store_ticks
 from tests.harness import raw

@@ -14,9 +14,10 @@ from polars.testing import assert_frame_equal
 import pipeline
 from pipeline.declared import RegionIn, SiteIn
 from pipeline.errors import NotFoundError, UnavailableError
+from pipeline.exports import export
 from pipeline.frames import PERIODS, REGIONS, SITES, check
-from pipeline.lake import Lake, NotInLakeError
-from pipeline.lake_files import LakeRoot
+from pipeline.lake.alone import Lake, NotInLakeError
+from pipeline.lake.files import LakeRoot
 from pipeline.store import lake
 from pipeline.store.engine import plain_dsn
 from pipeline.store.lake_days import to_archive
@@ -153,7 +154,7 @@ def test_a_lake_alone_has_the_same_uptime(bench: Workbench, alone: Lake) -> None
 def test_a_lake_alone_has_the_same_exact_quantiles(
     bench: Workbench, alone: Lake, by: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.lake_exact.AT_ONCE", 100)  # ticks: so that a day is read in parts
+    monkeypatch.setattr("pipeline.lake.exact.AT_ONCE", 100)  # ticks: so that a day is read in parts
     for every in ("1h", "1d"):
         expected = bench.exact(every, by, START, END)
         found = alone.exact(every, by, START, END)
@@ -182,3 +183,14 @@ def test_a_workbench_that_does_not_know_where_the_lake_is_says_so(
     monkeypatch.setenv("BETTERSTACK_REDIS_URL", "redis://localhost:1")
     with pytest.raises(Exception, match="BETTERSTACK_LAKE does not say where"):
         bench.ticks(start=START).collect()
+
+
+def test_a_lake_alone_is_exported_as_the_workbench_is(bench: Workbench, alone: Lake, tmp_path: Path) -> None:
+    for what, keys in (("ticks", ["site", "region", "scheduled_at", "attempt"]), ("verdicts", ["site", "since"])):
+        files = {}
+        for reading in (bench, alone):
+            out = tmp_path / f"{what}-{type(reading).__name__}.parquet"
+            rows = export(reading, out, what=what, format="parquet", since=START, until=END)  # type: ignore[arg-type] # both are
+            files[type(reading)] = pl.read_parquet(out).sort(keys)
+            assert rows == files[type(reading)].height > 0
+        assert_frame_equal(files[Workbench], files[Lake])

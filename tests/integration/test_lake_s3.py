@@ -14,8 +14,8 @@ from pyarrow import fs
 import pipeline
 from pipeline.declared import RegionIn, SiteIn
 from pipeline.errors import UnavailableError
-from pipeline.lake import Lake
-from pipeline.lake_files import LakeRoot
+from pipeline.lake.alone import Lake
+from pipeline.lake.files import LakeRoot
 from pipeline.store import lake
 from pipeline.store.engine import plain_dsn
 from pipeline.store.lake_reference import write_reference

@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 
 from pipeline import charts
 from pipeline.analysis import Box, changes, together
+from pipeline.answers import MEDIANS
 from pipeline.declared import RegionIn, SiteIn
-from pipeline.frames import MEDIANS, check
+from pipeline.frames import check
 from pipeline.store import heat, medians
 from pipeline.store.engine import engine, plain_dsn
 from pipeline.store.history import Source

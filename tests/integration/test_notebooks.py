@@ -18,8 +18,9 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from typer.testing import CliRunner
 
+from pipeline.calendar import day_of
 from pipeline.demo import cast, history
-from pipeline.demo.stories import BLIND, DRIFT, POST_MORTEM, REGIONAL, Story, last_midnight, stories
+from pipeline.demo.stories import BLIND, DRIFT, POST_MORTEM, REGIONAL, Story, stories
 from pipeline.store.demo import fill, install
 from pipeline.store.session import session
 from tests.harness import fresh_database, now, writing
@@ -49,7 +50,7 @@ def demo(servers: Servers, template: str) -> Iterator[str]:
 
 
 def story(name: str, number: int = 0) -> Story:
-    return [each for each in stories(last_midnight(now())) if each.name == name][number]
+    return [each for each in stories(day_of(now())) if each.name == name][number]
 
 
 def executed(name: str, dsn: str, monkeypatch: pytest.MonkeyPatch) -> tuple[NotebookNode, Found]:

@@ -10,9 +10,10 @@ import pytest
 from msgspec import structs
 
 from pipeline import analysis
+from pipeline.answers import ACCOUNT, WATERFALL
 from pipeline.declared import RegionIn, SiteIn
 from pipeline.errors import NotFoundError
-from pipeline.frames import ACCOUNT, SPANS, WATERFALL, check
+from pipeline.frames import SPANS, check
 from pipeline.store.engine import plain_dsn
 from pipeline.store.periods import add_period
 from pipeline.store.regions import create_region

@@ -13,9 +13,10 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
+from pipeline.answers import UPTIME
 from pipeline.declared import RegionIn, SiteIn
 from pipeline.errors import InvalidInputError, NotFoundError
-from pipeline.frames import PERIODS, SITE_SPANS, SPANS, UPTIME, check
+from pipeline.frames import PERIODS, SITE_SPANS, SPANS, check
 from pipeline.store.engine import engine, plain_dsn
 from pipeline.store.periods import add_period, end_period, list_periods, remove_period
 from pipeline.store.regions import create_region

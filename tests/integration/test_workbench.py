@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import InternalError, ProgrammingError
 
 import pipeline
-from pipeline import frames
+from pipeline import answers, frames
 from pipeline.analysis.histograms import ALPHA
 from pipeline.declared import RegionIn, SiteIn
 from pipeline.errors import InvalidInputError, NotFoundError, UnavailableError
@@ -123,7 +123,7 @@ def test_uptime_has_coverage_and_bounds(bench: Workbench) -> None:
     assert seen["eu"]["uptime"] == 1
     assert rows["blog"]["uptime"] == 1
     assert rows["blog"]["coverage"] == 1
-    assert found.columns == ["site", *frames.UPTIME]
+    assert found.columns == ["site", *answers.UPTIME]
 
 
 def test_the_list_s_statement_says_the_same_as_the_frames(bench: Workbench, dsn: str) -> None:
@@ -134,7 +134,7 @@ def test_the_list_s_statement_says_the_same_as_the_frames(bench: Workbench, dsn:
             found = uptime_of(connection, list(numbers), since, NOW)
             rows = {row["site"]: row for row in bench.uptime(start=since).iter_rows(named=True)}
             for number, key in numbers.items():
-                row = rows.get(key, dict.fromkeys(frames.UPTIME))
+                row = rows.get(key, dict.fromkeys(answers.UPTIME))
                 assert found[number].uptime == pytest.approx(row["uptime"])
                 assert found[number].coverage == pytest.approx(row["coverage"])
     store.dispose()

@@ -13,7 +13,8 @@ from pipeline.analysis.accounts import expected, quantiles, uptime, within_expec
 from pipeline.analysis.claims import at_least, checks_for
 from pipeline.analysis.histograms import ALPHA
 from pipeline.analysis.rollups import HELD
-from pipeline.frames import HOURS, ROLLUPS, TIME, UPTIME, check, schema
+from pipeline.answers import UPTIME
+from pipeline.frames import HOURS, ROLLUPS, TIME, check, schema
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

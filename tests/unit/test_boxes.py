@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.analysis import Box, explain
 from pipeline.analysis.boxes import counted
-from pipeline.frames import EXPLAINED, SNAPSHOTS, TICKS, check, schema
+from pipeline.answers import EXPLAINED
+from pipeline.frames import SNAPSHOTS, TICKS, check, schema
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 REGIONS = ("eu", "us", "asia")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.analysis import changes
-from pipeline.frames import CHANGES, KEY, MEDIANS, PHASE, check, schema
+from pipeline.answers import CHANGES, MEDIANS, PHASE
+from pipeline.frames import KEY, check, schema
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 DAY = 24

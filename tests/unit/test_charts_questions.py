@@ -11,9 +11,10 @@ import pytest
 
 from pipeline import charts
 from pipeline.analysis import Box, anomalies, changes, compare, explain, together
+from pipeline.answers import COMPARED
 from pipeline.charts.changes import POINTS, levels, thinned
 from pipeline.charts.heat import BOX, HEAT, failures_from, slowest_from, width_of
-from pipeline.frames import COMPARED, ROLLUPS, schema
+from pipeline.frames import ROLLUPS, schema
 from tests.unit.test_boxes import SLOW, START, ticks
 from tests.unit.test_change_points import medians, noise
 from tests.unit.test_comparisons import rollup

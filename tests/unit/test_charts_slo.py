@@ -8,8 +8,9 @@ from typing import Any
 import polars as pl
 
 from pipeline import charts
+from pipeline.answers import BUDGET, BURN, FORECAST
 from pipeline.charts.slo import LOWEST
-from pipeline.frames import BUDGET, BURN, FORECAST, schema
+from pipeline.frames import schema
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pipeline.analysis import compare, histograms
 from pipeline.analysis.histograms import ALPHA
-from pipeline.frames import COMPARED, ROLLUPS, TICKS, TIME, check, schema
+from pipeline.answers import COMPARED
+from pipeline.frames import ROLLUPS, TICKS, TIME, check, schema
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

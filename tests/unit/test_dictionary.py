@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.dictionary import entries, markdown
+from pipeline.dictionary import DICTIONARY, entries, markdown
 from pipeline.errors import NotFoundError
-from pipeline.frames import DICTIONARY
 
 
 def test_every_column_has_a_type_and_a_meaning() -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from pipeline.analysis import exact
 from pipeline.analysis.exactness import NEEDED
+from pipeline.answers import EXACT
 from pipeline.errors import InvalidInputError
-from pipeline.frames import EXACT, TICKS, schema
+from pipeline.frames import TICKS, schema
 
 START = datetime(2026, 3, 1, 23, tzinfo=UTC)
 TYPES = schema(TICKS, [*NEEDED, "site", "region"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from pipeline.frames import DICTIONARY, HOUR_ROWS, HOURS, TICKS, FrameError, check, decoded, schema, state_of
+from pipeline.dictionary import DICTIONARY
+from pipeline.frames import HOUR_ROWS, HOURS, TICKS, FrameError, check, decoded, schema, state_of
 from pipeline.store import tables as t
 from pipeline.vocabulary import OUTCOME_CODES, STATE_OF
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.analysis import facts_of, shared, together
 from pipeline.analysis.joint_failures import domain_of, network_of
-from pipeline.frames import KEY, SHARED, SITES, STATE, TICKS, TIME, TOGETHER, check, schema
+from pipeline.answers import SHARED, TOGETHER
+from pipeline.frames import KEY, SITES, STATE, TICKS, TIME, check, schema
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 Spans = list[tuple[str, float, float]]

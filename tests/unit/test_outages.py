@@ -21,8 +21,9 @@ from pipeline.analysis.repairs import outages, reliability
 from pipeline.analysis.resampling import interval
 from pipeline.analysis.rollups import hourly
 from pipeline.analysis.spans import NEEDS
+from pipeline.answers import APDEX, OUTAGES, RELIABILITY, UPTIME
 from pipeline.errors import InvalidInputError
-from pipeline.frames import APDEX, OUTAGES, RELIABILITY, ROLLUPS, SITE_SPANS, TICKS, UPTIME, check, schema
+from pipeline.frames import ROLLUPS, SITE_SPANS, TICKS, check, schema
 
 START = datetime(2026, 3, 2, 10, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

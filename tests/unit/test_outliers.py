@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.analysis import anomalies
-from pipeline.frames import ANOMALIES, check
+from pipeline.answers import ANOMALIES
+from pipeline.frames import check
 from tests.unit.test_change_points import DAY, START, medians, noise
 
 

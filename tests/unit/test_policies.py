@@ -29,8 +29,9 @@ from pipeline.analysis.spans import NEEDS
 from pipeline.analysis.units import PERIODS, History
 from pipeline.analysis.votes import voted
 from pipeline.analysis.waterfalls import CHOICES, waterfall
+from pipeline.answers import ACCOUNT, WATERFALL
 from pipeline.errors import InvalidInputError, NotFoundError
-from pipeline.frames import ACCOUNT, SPANS, TICKS, WATERFALL, check, schema
+from pipeline.frames import SPANS, TICKS, check, schema
 from tests.unit import oracle
 
 START = datetime(2026, 3, 1, 10, tzinfo=UTC)

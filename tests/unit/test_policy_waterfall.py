@@ -7,8 +7,9 @@ import json
 import polars as pl
 
 from pipeline import charts
+from pipeline.answers import WATERFALL
 from pipeline.charts.waterfalls import bars
-from pipeline.frames import WATERFALL, schema
+from pipeline.frames import schema
 
 
 def steps(*changes: tuple[str, float | None]) -> pl.DataFrame:

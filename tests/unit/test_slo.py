@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pipeline.analysis.budgets import budget_left, slo
 from pipeline.analysis.burning import RULES, Burning, burn, burning
 from pipeline.analysis.forecasts import forecast
-from pipeline.frames import BUDGET, BURN, FORECAST, SITE_SPANS, SLO, SPANS, check, schema
+from pipeline.answers import BUDGET, BURN, FORECAST, SLO
+from pipeline.frames import SITE_SPANS, SPANS, check, schema
 from pipeline.objectives import Objective, budget_s, reach_of, window_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from pipeline.frames import KIND, STATE, TICKS, TIME, decoded, schema, state_of
-from pipeline.lake_files import LakeRoot
+from pipeline.lake.files import LakeRoot
 from pipeline.vocabulary import Kind, State
 from pipeline.wanted import Names, Wanted
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -19,19 +19,19 @@ import polars as pl
 from pipeline.analysis.rollups import daily, hourly
 from pipeline.analysis.spans import SERIES, day_spans, edged, merged
 from pipeline.analysis.votes import overlaid, seen, voted
+from pipeline.calendar import DAY, day_of, midnight
 from pipeline.errors import InvalidInputError, Problem, UnavailableError, WorkbenchError
 from pipeline.frames import HOUR_ROWS, PERIODS, REGIONS, SITE_SPANS, SITES, SPANS, TICKS, check, schema
 from pipeline.judge.verdict import INTERVALS_HELD
-from pipeline.lake_exact import exact_in
-from pipeline.lake_files import LakeRoot, of_day
-from pipeline.lake_ticks import chosen, collected, nothing, read_whole, rows_of, unpacked
+from pipeline.lake.exact import exact_in
+from pipeline.lake.files import LakeRoot, of_day
+from pipeline.lake.ticks import chosen, collected, nothing, read_whole, rows_of, unpacked
 from pipeline.moments import Moment
-from pipeline.store.lake_days import midnight as day_begins
-from pipeline.store.rollup_reads import Every, floor, keys_of, merged_over, schema_of
+from pipeline.reading import Reading
+from pipeline.store.rollup_reads import Every, floor, keys_of, merged_over
 from pipeline.store.span_reads import OVERRIDING, Level, called_of
 from pipeline.store.uptime_reads import uptime_by
-from pipeline.wanted import DAY, Names, Wanted, midnight, steps
-from pipeline.wanted import wanted as asked
+from pipeline.wanted import Names, Wanted, steps
 from pipeline.workbench import Workbench
 
 BATCH = 100_000  # rows: some 20 MB with every column
@@ -43,7 +43,7 @@ class NotInLakeError(WorkbenchError, AttributeError):
     """A lake alone has no answer to that; the message says who has."""
 
 
-class Lake:
+class Lake(Reading):
     """A folder or bucket that the roller archived to. It ends with the last day in it: "-7d" counts from there."""
 
     def __init__(self, where: str) -> None:
@@ -54,13 +54,7 @@ class Lake:
                 f"There is no lake at {self._root}: no ticks/date=…/*.parquet. `betterstack lake status` says where "
                 "the roller archives to."
             )
-        self._end = day_begins(self._days[-1]) + DAY
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self._end = midnight(self._days[-1]) + DAY
 
     def close(self) -> None:
         """Nothing is open."""
@@ -113,19 +107,6 @@ class Lake:
             for day in steps(wanted, DAY)
             for batch in read_whole(self._root, unpacked(self._chosen(day), names), BATCH)
         )
-
-    def rollup(
-        self,
-        every: Every = "1h",
-        by: Sequence[str] = ("site", "region"),
-        start: Moment = "-7d",
-        end: Moment | None = None,
-        sites: Collection[str] | None = None,
-        regions: Collection[str] | None = None,
-    ) -> pl.LazyFrame:
-        """Frame ROLLUPS by hour or UTC day and `by`, sorted: as `Workbench.rollup`."""
-        parts = self.rollup_batches(every, by, start, end, sites, regions)
-        return pl.concat([pl.DataFrame(schema=schema_of(keys_of(every, by))), *parts]).lazy()
 
     def rollup_batches(
         self,
@@ -215,7 +196,7 @@ class Lake:
         return keyed.select(types.names()).cast(types)
 
     def _told(self, wanted: Wanted) -> pl.DataFrame:
-        days = msgspec.structs.replace(wanted, since=midnight(wanted.since))
+        days = msgspec.structs.replace(wanted, since=day_of(wanted.since))
         pieces = [day_spans(self._hours(step)) for step in steps(days, DAY)]
         return merged(pl.concat(pieces).sort(*SERIES, "since"), SERIES)
 
@@ -238,7 +219,7 @@ class Lake:
 
     def _chosen(self, wanted: Wanted) -> pl.LazyFrame:
         """The files' rows that are wanted."""
-        days = [day for day in self._days if wanted.since < day_begins(day) + DAY and day_begins(day) < wanted.until]
+        days = [day for day in self._days if wanted.since < midnight(day) + DAY and midnight(day) < wanted.until]
         return chosen(pl.concat([nothing(), *(rows_of(self._root, of_day(day)) for day in days)]), wanted)
 
     def _revisions(self, wanted: Wanted, *, every_region: bool = False) -> pl.DataFrame:
@@ -265,6 +246,9 @@ class Lake:
             )
         return collected(self._root, self._root.read(f"{name}.parquet"))
 
+    def _now(self) -> datetime:
+        return self._end
+
     def _wanted(
         self,
         names: Names,
@@ -273,7 +257,7 @@ class Lake:
         start: Moment,
         end: Moment | None,
     ) -> Wanted:
-        found = asked(names, self._end, sites=sites, regions=regions, start=start, end=end)
+        found = super()._wanted(names, sites, regions, start, end)
         return msgspec.structs.replace(found, until=max(found.since, min(found.until, self._end)))
 
     @property

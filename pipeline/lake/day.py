@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.frames import TIME
-from pipeline.lake_files import LakeRoot
-from pipeline.lake_ticks import COLUMNS, KEY, MEASURED
+from pipeline.lake.files import LakeRoot
+from pipeline.lake.ticks import COLUMNS, KEY, MEASURED
 
 ROW_GROUP = 32_768  # rows: a writer and a reader hold one each, and a site is found without many neighbours
 LEVEL = 9  # of zstd: what is left is noise, which more does not shrink

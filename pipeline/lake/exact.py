@@ -12,9 +12,10 @@ from itertools import groupby
 import polars as pl
 
 from pipeline.analysis import exact
-from pipeline.frames import EXACT, schema
-from pipeline.lake_files import LakeRoot
-from pipeline.lake_ticks import collected, settled
+from pipeline.answers import EXACT
+from pipeline.frames import schema
+from pipeline.lake.files import LakeRoot
+from pipeline.lake.ticks import collected, settled
 from pipeline.wanted import Names
 
 WORKERS = pl.thread_pool_size()  # more take no less time, and more memory
