@@ -14,7 +14,7 @@ from sqlalchemy import text
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
-from app import data
+from app.data import connections
 from pipeline.declared import SiteIn
 from pipeline.judge.verdict import Standing, fold
 from pipeline.store import beats
@@ -110,7 +110,7 @@ def workbench(servers: Servers, template: str, monkeypatch: pytest.MonkeyPatch) 
         _forget()
         yield Workbench(dsn)
         for read_only in (True, False):
-            data._engine(dsn, read_only=read_only).dispose()
+            connections.engine(dsn, read_only=read_only).dispose()
         _forget()
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
 from app import data
+from app.data import connections, present
 from pipeline.store import beats
 from pipeline.store.ticks import ensure_partitions
 from tests.app.conftest import Workbench
@@ -59,9 +60,9 @@ def test_with_the_database_away_it_says_so_since_when_and_what_to_do(
 ) -> None:
     make_well(workbench)
     assert data.checkup().ok
-    last = data._answered()["at"]
+    last = present._answered()["at"]
     monkeypatch.setenv("BETTERSTACK_DATABASE_URL", "postgresql://nobody@/nowhere?host=/nowhere&port=1")
-    data._database.clear()
+    connections.database.clear()
     data.checkup.clear()
     words = said(workbench.open("health"))
     assert ":red-badge[✕ unwell] **postgres**" in words

@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import data
+from app.data import connections
 from pipeline.store import beats
 from pipeline.store.regions import list_regions
 from tests.app.conftest import Workbench
@@ -156,7 +157,7 @@ def test_how_many_probers_a_region_may_have_is_edited_and_checked(workbench: Wor
 
 def test_with_the_database_away_it_says_so(workbench: Workbench, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BETTERSTACK_DATABASE_URL", "postgresql://nobody@/nowhere?host=/nowhere&port=1")
-    data._database.clear()
+    connections.database.clear()
     workbench_away = said(workbench.open("regions"))
     assert "The store is away" in workbench_away
     assert "betterstack up" in workbench_away

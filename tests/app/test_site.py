@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import data
 from app.components import site_head
+from app.data import edits
 from pipeline import secrets
 from pipeline.store.sites import get_site
 from pipeline.store.uptime import Uptime
@@ -30,7 +31,7 @@ def site_of(workbench: Workbench, key: str) -> Site:
 def opened(site: Site) -> dict[str, str]:
     """The site's secrets, with the key of the installation."""
     stored = secrets.declared({"headers": site.headers, "body": site.body, "auth": site.auth})
-    return secrets.opened(stored, data._ring())
+    return secrets.opened(stored, edits._ring())
 
 
 def specs(app: AppTest) -> list[dict[str, object]]:

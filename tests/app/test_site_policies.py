@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 import pipeline
 from app import data
+from app.data import counted
 from app.windows import following
 from pipeline import analysis
 from pipeline.analysis.policies import POLICIES
@@ -90,7 +91,7 @@ def test_what_is_shown_is_what_the_notebook_says(workbench: Workbench, seen_from
     window = following(HOUR)
     found = data.accounts("shop", window, seen_from)
     with pipeline.connect(workbench.dsn) as up:
-        history = up.history(["shop"], *data._counted(window), list(seen_from) or None)
+        history = up.history(["shop"], *counted._counted(window), list(seen_from) or None)
     polars.testing.assert_frame_equal(found, analysis.by_policy(history), categorical_as_str=True)
 
 
