@@ -34,17 +34,17 @@ from app.data.edits import (
     test_now,
 )
 from app.data.fleet_time import (
+    FLEET_PIECE_S,
     SAMPLED_EVERY_S,
+    SETTLES,
     decisions,
+    fleet,
     samples,
 )
 from app.data.over_time import (
-    FLEET_PIECE_S,
-    SETTLES,
     TICKS_BACK,
     WINDOWS,
     detail,
-    fleet,
     overall,
     sightings,
     site,

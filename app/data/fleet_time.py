@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 import polars as pl
 import streamlit as st
@@ -12,11 +13,14 @@ from app.data.connections import (
     reading,
     until_of,
 )
-from app.windows import RANGES
+from app.windows import RANGES, floored
 from pipeline.store import (
     fleet_series,
+    series,
 )
 
+FLEET_PIECE_S = 300
+SETTLES = timedelta(minutes=2)  # after that few ticks are still on their way; those show when the cache is made anew
 # Buckets of the fleet's samples: some 180 to 340 points a region, which is what a chart has pixels for.
 SAMPLED_EVERY_S = {"1h": 20, "6h": 120, "24h": 300, "7d": 1800}
 
@@ -42,3 +46,22 @@ def _samples(span: str, until: datetime) -> pl.DataFrame:
 def _decisions(span: str, until: datetime) -> pl.DataFrame:
     with reading() as connection:
         return fleet_series.decisions_over_time(connection, since=until - RANGES[span], until=until)
+
+
+def fleet() -> pl.DataFrame:
+    """What each region saw of all sites in the last hour.
+
+    Read in pieces: of 5 000 sites an hour has hundreds of thousands of ticks, and of them the last minutes' are new.
+    """
+    until = floor(10)
+    since, settled = until - RANGES["1h"], floored(until - SETTLES, FLEET_PIECE_S)
+    cuts = [settled]
+    while cuts[0] > since:
+        cuts.insert(0, cuts[0] - timedelta(seconds=FLEET_PIECE_S))
+    return series.fleet_joined([_fleet(*ends) for ends in pairwise([*cuts, until])], since, until)
+
+
+@st.cache_data(ttl=600, max_entries=40, show_spinner=False)
+def _fleet(since: datetime, until: datetime) -> pl.DataFrame:
+    with reading() as connection:
+        return series.fleet_minutes(connection, since=since, until=until)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 import polars as pl
 import streamlit as st
@@ -30,8 +29,6 @@ from pipeline.store.snapshots import Sighting
 from pipeline.store.uptime import Uptime, uptime_of
 from pipeline.vocabulary import Site
 
-FLEET_PIECE_S = 300
-SETTLES = timedelta(minutes=2)  # after that few ticks are still on their way; those show when the cache is made anew
 WINDOWS = {name: RANGES[name] for name in ("24h", "7d", "30d")}  # over which uptimes are told
 TICKS_BACK = timedelta(days=8)
 
@@ -93,19 +90,6 @@ def uptimes(site_ids: tuple[int, ...], span: str = "24h", region: str = "", *, a
     return _uptimes(site_ids, span, region, floor(age_s))
 
 
-def fleet() -> pl.DataFrame:
-    """What each region saw of all sites in the last hour.
-
-    Read in pieces: of 5 000 sites an hour has hundreds of thousands of ticks, and of them the last minutes' are new.
-    """
-    until = floor(10)
-    since, settled = until - RANGES["1h"], floored(until - SETTLES, FLEET_PIECE_S)
-    cuts = [settled]
-    while cuts[0] > since:
-        cuts.insert(0, cuts[0] - timedelta(seconds=FLEET_PIECE_S))
-    return series.fleet_joined([_fleet(*ends) for ends in pairwise([*cuts, until])], since, until)
-
-
 @st.cache_data(ttl=300, max_entries=100, show_spinner=False)
 def _detail(site_id: int, since: datetime, until: datetime, rolled: datetime, seen_from: tuple[str, ...]) -> Detail:
     with reading() as connection:
@@ -149,9 +133,3 @@ def _uptimes(site_ids: tuple[int, ...], span: str, region: str, until: datetime)
     with reading() as connection:
         there = overview.region_id(connection, region)
         return uptime_of(connection, site_ids, until - WINDOWS[span], until, there)
-
-
-@st.cache_data(ttl=600, max_entries=40, show_spinner=False)
-def _fleet(since: datetime, until: datetime) -> pl.DataFrame:
-    with reading() as connection:
-        return series.fleet_minutes(connection, since=since, until=until)

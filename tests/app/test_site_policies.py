@@ -95,6 +95,19 @@ def test_what_is_shown_is_what_the_notebook_says(workbench: Workbench, seen_from
     polars.testing.assert_frame_equal(found, analysis.by_policy(history), categorical_as_str=True)
 
 
+@pytest.mark.parametrize("edit", [lambda: data.pause(["shop"], paused=True), data.remove_demo])
+def test_the_history_that_all_policies_count_is_forgotten_after_an_edit(
+    workbench: Workbench, edit: Callable[[], object]
+) -> None:
+    add(workbench)
+    until = now()
+    asked = ("shop", until - HOUR, until, ())
+    seen = counted._history(*asked)
+    assert counted._history(*asked) is seen
+    edit()
+    assert counted._history(*asked) is not seen
+
+
 @pytest.mark.parametrize("ticks", [True, False])
 def test_the_bar_has_the_vote_first_and_what_overrides_it(workbench: Workbench, ticks: bool) -> None:
     site = add(workbench)
